@@ -1,0 +1,1 @@
+"""Morphable heads and their fitting to pictures."""

@@ -1,0 +1,1 @@
+"""Triangle meshes: normals, sampling and a z-buffer rasteriser."""

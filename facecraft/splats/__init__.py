@@ -1,0 +1,1 @@
+"""3D Gaussians: rasterisation, rigging, training and files."""

@@ -1,0 +1,1 @@
+"""One module per subcommand: options, what it reads, what it writes, one library call."""
