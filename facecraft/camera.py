@@ -61,7 +61,9 @@ class Camera:
     def resized(self, width: int, height: int) -> "Camera":
         """The same view at another picture size."""
         sx, sy = width / self.width, height / self.height
-        return replace(self, width=width, height=height, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy)
+        return replace(
+            self, width=width, height=height, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy
+        )
 
 
 def look_at(eye: np.ndarray, target: np.ndarray, up=(0.0, 1.0, 0.0)) -> np.ndarray:
@@ -124,5 +126,11 @@ def _camera_of(frame: dict) -> Camera:
         raise ValueError("transform_matrix must be 4x4 and finite")
     T = np.linalg.inv(T_world_camera @ GL_FROM_CV)
     return Camera(
-        int(frame["w"]), int(frame["h"]), float(frame["fl_x"]), float(frame["fl_y"]), float(frame["cx"]), float(frame["cy"]), T
+        int(frame["w"]),
+        int(frame["h"]),
+        float(frame["fl_x"]),
+        float(frame["fl_y"]),
+        float(frame["cx"]),
+        float(frame["cy"]),
+        T,
     )

@@ -46,7 +46,12 @@ def rasterize_mesh(
     barycentrics = np.zeros((height, width, 3), np.float32)
     depth = np.full((height, width), np.inf, np.float32)
     _rasterize(
-        np.ascontiguousarray(pixels, np.float64), np.ascontiguousarray(faces, np.int64), cull, face_ids, barycentrics, depth
+        np.ascontiguousarray(pixels, np.float64),
+        np.ascontiguousarray(faces, np.int64),
+        cull,
+        face_ids,
+        barycentrics,
+        depth,
     )
     return MeshBuffers(face_ids, barycentrics, depth)
 
