@@ -1,0 +1,213 @@
+"""Fit a morphable head to the 478 landmarks of one picture: pose, shape, expression and gaze.
+
+Levenberg-Marquardt on the reprojection error with Gaussian priors. Landmarks say little about identity beyond pose and
+expression (they regress to the detector's mean face), so shape stays close to the mean unless the points insist.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from facecraft.camera import Camera
+from facecraft.head.model import HeadModel
+
+OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
+OVAL += (152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+"""MediaPipe's outline of the face, clockwise from the top of the forehead; it slides along the surface when the head turns."""
+
+EXPRESSION_SIGMA = 0.35
+GAZE_SIGMA = 0.15  # rad
+DATA_WEIGHT = 0.4  # landmark errors are correlated: 478 points are worth about 80 independent ones
+HUBER = 3.0  # in standard deviations
+FROZEN = ("tongueOut",)  # the detector does not see it
+_TURN_AXES = np.diag([1.0, -1.0, -1.0])  # a camera that looks at the face has its y and z against the head's
+
+
+@dataclass(frozen=True)
+class LandmarkFit:
+    """A head that explains the landmarks of one picture: camera in the head's frame, `shape` [K], `expression` [52], `gaze` [2, 2]."""
+
+    camera: Camera
+    shape: np.ndarray
+    expression: np.ndarray
+    gaze: np.ndarray
+    errors_px: np.ndarray  # [478] distance of each landmark
+    iterations: int
+
+    def vertices(self, head: HeadModel, offsets: np.ndarray | None = None) -> np.ndarray:
+        """The head as it is in the picture [V, 3], m."""
+        return pose_vertices(head, self.shape, self.expression, self.gaze, offsets)
+
+
+def pose_vertices(head: HeadModel, shape, expression, gaze, offsets=None) -> np.ndarray:
+    """`HeadModel.vertices` of one head in numpy [V, 3]; `shape` [K], `expression` [52], `gaze` [2, 2], `offsets` [V, 3]."""
+
+    def batched(a):
+        return None if a is None else torch.as_tensor(np.asarray(a, np.float32))[None]
+
+    return (
+        head.vertices(batched(shape), batched(expression), batched(gaze), offsets=batched(offsets))[0].double().numpy()
+    )
+
+
+@cache
+def _landmark_basis(head: HeadModel) -> np.ndarray:
+    """Derivatives of the landmarks [478, 3, K + 52 + 4] by shape, expression and gaze at rest.
+
+    The jaw and the lids are not quite linear: steps use this basis, residuals the model itself.
+    """
+    K, E = head.shape_count, len(head.expression_names)
+    rest = head.landmarks(head.vertices())
+    shape = head.landmarks(head.vertices(torch.eye(K))) - rest
+    expression = (head.landmarks(head.vertices(expression=0.5 * torch.eye(E))) - rest) / 0.5
+    gaze = (head.landmarks(head.vertices(gaze=0.1 * torch.eye(4).reshape(4, 2, 2))) - rest) / 0.1
+    return torch.cat([shape, expression, gaze]).permute(1, 2, 0).double().numpy()
+
+
+@dataclass(frozen=True)
+class _State:
+    rotation: np.ndarray  # [3, 3] camera from head, OpenCV axes
+    translation: np.ndarray  # [3] m
+    code: np.ndarray  # [K + 52 + 4] shape, expression, gaze
+
+
+class _Problem:
+    """Residuals, their Jacobian and the bounds of one picture."""
+
+    def __init__(self, head: HeadModel, landmarks: np.ndarray, camera: Camera):
+        self.head, self.landmarks, self.camera = head, landmarks[:, :2].astype(float), camera
+        self.K, self.E = head.shape_count, len(head.expression_names)
+        self.basis = _landmark_basis(head)
+        self.sigmas = 1.2 * np.clip(head.landmark_sigmas.double().numpy(), 0.7e-3, 6e-3)
+        self.sigmas[list(OVAL)] *= 1.5
+        self.prior = np.concatenate(
+            [np.ones(self.K), np.full(self.E, 1 / EXPRESSION_SIGMA), np.full(4, 1 / GAZE_SIGMA)]
+        )
+        self.free = np.ones(6 + len(self.prior), bool)
+        self.free[[6 + self.K + head.expression_names.index(name) for name in FROZEN]] = False
+        self.channels = slice(6 + self.K, 6 + self.K + self.E)
+
+    def points(self, state: _State) -> np.ndarray:
+        """Landmarks in camera coordinates [478, 3]."""
+        shape, expression, gaze = np.split(state.code, [self.K, self.K + self.E])
+        vertices = pose_vertices(self.head, shape, expression, gaze.reshape(2, 2))
+        corners = vertices[self.head.faces[self.head.landmark_faces].numpy()]
+        points = np.einsum("lkd,lk->ld", corners, self.head.landmark_barycentrics.double().numpy())
+        return points @ state.rotation.T + state.translation
+
+    def residuals(self, points: np.ndarray) -> np.ndarray:
+        """Weighted reprojection errors [478, 2]."""
+        c = self.camera
+        pixels = np.stack([c.fx * points[:, 0] / points[:, 2] + c.cx, c.fy * points[:, 1] / points[:, 2] + c.cy], 1)
+        return (pixels - self.landmarks) * self.weights[:, None]
+
+    def start(self) -> _State:
+        """Weak-perspective pose of the mean head from points that expressions hardly move."""
+        steady = [33, 263, 133, 362, 1, 4, 6, 168, 61, 291, 152, 10, 197, 5]
+        mean = self.head.landmarks(self.head.template[None])[0].double().numpy()[steady]
+        pixels = (self.landmarks[steady] - [self.camera.cx, self.camera.cy]) * [1, -1]
+        affine = np.linalg.lstsq(mean - mean.mean(0), pixels - pixels.mean(0), rcond=None)[0].T  # [2, 3] px/m
+        scale = np.sqrt(np.linalg.norm(affine[0]) * np.linalg.norm(affine[1]))
+        x = affine[0] / np.linalg.norm(affine[0])
+        y = affine[1] - x * (x @ affine[1])
+        y /= np.linalg.norm(y)
+        rotation = _TURN_AXES @ np.stack([x, y, np.cross(x, y)])
+        centre = np.array([*(pixels.mean(0) * [1, -1] / scale), self.camera.fx / scale])
+        state = _State(rotation, centre - rotation @ mean.mean(0), np.zeros(len(self.prior)))
+        self._weigh(rotation, scale)
+        return state
+
+    def _weigh(self, rotation: np.ndarray, px_per_m: float) -> None:
+        self.weights = DATA_WEIGHT / (self.sigmas * px_per_m)
+        yaw = np.arctan2(rotation[0, 2], -rotation[2, 2])  # of the face's axis in the camera
+        if abs(yaw) > np.radians(25):  # the far outline is the detector's guess
+            mean_x = self.head.landmarks(self.head.template[None])[0, :, 0].numpy()
+            far = [i for i in OVAL if mean_x[i] * np.sign(yaw) > 0.02]
+            self.weights[far] = 0
+
+    def energy(self, residuals: np.ndarray, code: np.ndarray) -> float:
+        """Huber loss of the residuals plus the priors."""
+        r, k = np.linalg.norm(residuals, axis=1), HUBER * DATA_WEIGHT
+        return np.where(r < k, 0.5 * r**2, k * (r - 0.5 * k)).sum() + 0.5 * ((self.prior * code) ** 2).sum()
+
+    def normal_equations(self, state: _State, points: np.ndarray, residuals: np.ndarray, rigid: bool):
+        """Hessian approximation and gradient with bounded channels held, and the free parameters."""
+        z = points[:, 2]
+        project = np.zeros((len(points), 2, 3))
+        project[:, 0, 0], project[:, 0, 2] = self.camera.fx / z, -self.camera.fx * points[:, 0] / z**2
+        project[:, 1, 1], project[:, 1, 2] = self.camera.fy / z, -self.camera.fy * points[:, 1] / z**2
+        arms = points - state.translation
+        turn = -np.cross(arms[:, None], np.eye(3)[None], axis=2).transpose(0, 2, 1)  # d(w x arm)/dw
+        J = np.concatenate([project @ turn, project, project @ (state.rotation @ self.basis)], 2)
+        robust = np.minimum(1, HUBER * DATA_WEIGHT / np.maximum(np.linalg.norm(residuals, axis=1), 1e-12))
+        J = (J * self.weights[:, None, None]).reshape(-1, J.shape[2])
+        weighted = J * np.repeat(robust, 2)[:, None]
+        prior = np.concatenate([np.zeros(6), self.prior**2])
+        gradient = weighted.T @ residuals.ravel() + prior * np.concatenate([np.zeros(6), state.code])
+        free = self.free.copy()
+        psi = state.code[self.K : self.K + self.E]
+        free[self.channels] &= ~(
+            (psi <= 0) & (gradient[self.channels] > 0) | (psi >= 1) & (gradient[self.channels] < 0)
+        )
+        if rigid:
+            free[6:] = False
+        return weighted.T @ J + np.diag(prior), gradient, free
+
+    def step(self, state: _State, delta: np.ndarray) -> _State:
+        """`state` moved by `delta`, channels kept in [0, 1]."""
+        code = state.code + delta[6:]
+        code[self.K : self.K + self.E] = np.clip(code[self.K : self.K + self.E], 0, 1)
+        turned = Rotation.from_rotvec(delta[:3]).as_matrix() @ state.rotation
+        return _State(turned, state.translation + delta[3:6], code)
+
+
+def fit_landmarks(
+    head: HeadModel,
+    landmarks: np.ndarray,  # [478, 2+] px
+    camera: Camera,  # intrinsics; its pose is not used
+    iterations: int = 25,
+) -> LandmarkFit:
+    """The most probable head for the landmarks of one picture."""
+    problem = _Problem(head, landmarks, camera)
+    state = problem.start()
+    count = 0
+    for rigid, limit in ((True, 6), (False, iterations)):
+        state, used = _minimize(problem, state, rigid, limit)
+        count += used
+    points = problem.points(state)
+    errors = np.linalg.norm(problem.residuals(points) / np.maximum(problem.weights, 1e-12)[:, None], axis=1)
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3] = state.rotation, state.translation
+    shape, expression, gaze = np.split(state.code, [problem.K, problem.K + problem.E])
+    return LandmarkFit(replace(camera, T_camera_world=T), shape, expression, gaze.reshape(2, 2), errors, count)
+
+
+def _minimize(problem: _Problem, state: _State, rigid: bool, limit: int) -> tuple[_State, int]:
+    damping, points = 1e-3, problem.points(state)
+    residuals = problem.residuals(points)
+    energy = problem.energy(residuals, state.code)
+    for iteration in range(limit):
+        hessian, gradient, free = problem.normal_equations(state, points, residuals, rigid)
+        where = np.flatnonzero(free)
+        for _ in range(8):
+            delta = np.zeros(len(gradient))
+            damped = hessian[np.ix_(where, where)] + damping * np.diag(np.diag(hessian)[where])
+            delta[where] = -np.linalg.solve(damped, gradient[where])
+            trial = problem.step(state, delta)
+            trial_points = problem.points(trial)
+            trial_residuals = problem.residuals(trial_points)
+            trial_energy = problem.energy(trial_residuals, trial.code)
+            if trial_energy < energy:
+                break
+            damping *= 6
+        else:
+            return state, iteration
+        gain = energy - trial_energy
+        state, points, residuals, energy = trial, trial_points, trial_residuals, trial_energy
+        damping = max(damping / 5, 1e-7)
+        if gain < 1e-5 * energy:
+            return state, iteration + 1
+    return state, limit

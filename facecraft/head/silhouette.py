@@ -1,0 +1,182 @@
+"""Move scalp, neck and shoulders so that the head fills the matte: a hair shell on the head's own vertices.
+
+Every vertex may slide along its own ray, away from the axis of head and neck. Vertices on the rim of the picture are
+pulled to the border of the matte; the rest follow by smoothness. What no picture shows (the back) takes the thickness
+that the rim has at the same latitude. The face stays where the landmarks put it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, map_coordinates
+from scipy.sparse import diags
+from scipy.sparse.linalg import splu
+from skimage.measure import points_in_poly
+
+from facecraft.camera import Camera
+from facecraft.head.fit import OVAL
+from facecraft.head.model import HeadModel
+from facecraft.mesh.geometry import graph_laplacian
+from facecraft.mesh.raster import rasterize_mesh
+
+SKULL = np.array([0.0, 0.035, -0.085])  # m, middle of the brain case behind the eyes
+NECK = np.array([0.0, -0.20, -0.095])  # m, base of the neck
+REACH_OUT, REACH_IN = 0.16, 0.03  # m, how far a vertex may move
+RIM_PX = 2.5  # a vertex this close to the outline defines it
+SMOOTHNESS = 6.0
+UNSEEN = 0.02  # pull of unseen hair towards the thickness of the rim
+
+
+@dataclass(frozen=True)
+class _Shell:
+    """What does not change while the shell is fitted. Skin vertices are those that may move."""
+
+    rays: np.ndarray  # [V, 3] direction in which each vertex moves
+    latitude: np.ndarray  # [V] 0 at the crown, pi/2 at ear height, growing down the neck
+    ears: np.ndarray  # [V] m, how far an ear stands out from the skull
+    held: np.ndarray  # [V] in [0, 1], 1 = the face, which does not move
+    front: np.ndarray  # [V] how far the ray points forward, -1 back .. 1 front
+    laplacian: object  # [V, V]
+
+
+def fit_silhouette(
+    head: HeadModel,
+    vertices: np.ndarray,  # [V, 3] m, the head as it is in the picture
+    camera: Camera,
+    alpha: np.ndarray,  # [H, W] matte in [0, 1]
+    iterations: int = 4,
+) -> np.ndarray:
+    """Offsets [V, 3], m, that make the outline of the head follow the matte."""
+    shell = _make_shell(head, vertices)
+    inside = _signed_distance(binary_fill_holes(alpha > 0.5))
+    fall = _bust_drop(vertices, camera, alpha)
+    moved = vertices + fall
+    thickness = np.zeros(len(vertices))
+    faces = head.faces.numpy()
+    for _ in range(iterations):
+        current = moved + _offsets(shell, thickness)
+        rim, gap = _rim_gaps(current, shell, faces, camera, inside)
+        target = np.clip(thickness[rim] + gap, -REACH_IN, REACH_OUT)
+        thickness = _solve(shell, rim, target)
+    return _offsets(shell, thickness) + fall
+
+
+def _offsets(shell: _Shell, thickness: np.ndarray) -> np.ndarray:
+    """Move along the rays [V, 3]; ears sink into hair that is thicker than they stand out."""
+    sink = np.clip((thickness - 0.004) / 0.012, 0, 1)
+    return (thickness - sink * shell.ears)[:, None] * shell.rays
+
+
+def coverage(mask: np.ndarray, alpha: np.ndarray) -> float:
+    """Intersection over union of a silhouette [H, W] bool and a matte."""
+    matte = alpha > 0.5
+    return float((mask & matte).sum() / max((mask | matte).sum(), 1))
+
+
+def _make_shell(head: HeadModel, vertices: np.ndarray) -> _Shell:
+    axis = NECK - SKULL
+    along = np.clip((vertices - SKULL) @ axis / (axis @ axis), 0, 1)
+    arms = vertices - (SKULL + along[:, None] * axis)
+    radius = np.linalg.norm(arms, axis=1)
+    rays = arms / np.maximum(radius, 1e-6)[:, None]
+    latitude = np.where(
+        along > 0, np.pi / 2 + along * np.linalg.norm(axis) / 0.1, np.arccos(np.clip(rays[:, 1], -1, 1))
+    )
+    laplacian = graph_laplacian(head.faces.numpy(), len(vertices))
+    ears = _ear_heights(head, radius, laplacian)
+    return _Shell(rays, latitude, ears, _held(head, vertices), rays[:, 2], laplacian)
+
+
+def _ear_heights(head: HeadModel, radius: np.ndarray, laplacian) -> np.ndarray:
+    """Distance [V], m, of the ears from a skull without ears, which spans their surroundings harmonically."""
+    x, y, z = head.template.double().numpy().T
+    skin = head.vertex_regions.numpy() == head.region_names.index("face")
+    ear = np.flatnonzero(skin & (abs(x) > 0.064) & (y > -0.065) & (y < 0.03) & (z > -0.118) & (z < -0.042))
+    rows = laplacian[ear].tocsc()
+    rest = np.setdiff1d(np.arange(len(radius)), ear)
+    heights = np.zeros(len(radius))
+    heights[ear] = radius[ear] - splu(rows[:, ear]).solve(-rows[:, rest] @ radius[rest])
+    return heights.clip(0)
+
+
+def _held(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
+    """1 inside the face's outline and on everything that is not outer skin, falling to 0 within 25 mm outside."""
+    corners = vertices[head.faces[head.landmark_faces].numpy()]
+    points = np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
+    outline = points[list(OVAL)]
+    in_face = points_in_poly(vertices[:, :2], outline[:, :2]) & (vertices[:, 2] > outline[:, 2].min() - 0.02)
+    distance = np.linalg.norm(vertices[:, None] - outline[None], axis=2).min(1)
+    held = np.where(in_face, 1.0, np.clip(1 - distance / 0.025, 0, 1))
+    skin = [i for i, name in enumerate(head.region_names) if name in ("face", "scalp_neck", "bust")]
+    held[~np.isin(head.vertex_regions.numpy(), skin)] = 1
+    return held
+
+
+def _signed_distance(mask: np.ndarray) -> np.ndarray:
+    """Pixels to the border [H, W], positive inside; the picture's edge is not a border."""
+    padded = np.pad(mask, 1, mode="edge")
+    return (distance_transform_edt(padded) - distance_transform_edt(~padded))[1:-1, 1:-1]
+
+
+def _bust_drop(vertices: np.ndarray, camera: Camera, alpha: np.ndarray) -> np.ndarray:
+    """Offsets [V, 3] that stretch the shoulders downwards until the mesh reaches the lower end of the matte."""
+    pixels = camera.project(vertices)
+    rows = np.flatnonzero((alpha > 0.5).any(1))
+    lacking = max(rows[-1] + 1 - pixels[:, 1].max(), 0) if len(rows) else 0
+    metres = min(lacking * np.median(pixels[:, 2]) / camera.fy, 0.12)
+    low, high = vertices[:, 1].min(), NECK[1] + 0.06
+    ramp = np.clip((high - vertices[:, 1]) / max(high - low, 1e-3), 0, 1)
+    return -metres * ramp[:, None] * np.array([0, 1.0, 0])
+
+
+def _rim_gaps(vertices, shell: _Shell, faces, camera: Camera, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices on the outline and how far (m) each must move along its ray to reach the border of the matte."""
+    h, w = inside.shape
+    pixels = camera.project(vertices)
+    ahead = camera.project(vertices + 1e-3 * shell.rays)
+    ray_px = (ahead - pixels)[:, :2] * 1e3  # px per m
+    scale = camera.fx / pixels[:, 2]
+    outline = _signed_distance(rasterize_mesh(pixels, faces, h, w).mask)
+    at = lambda grid, p: map_coordinates(grid, [p[..., 1] - 0.5, p[..., 0] - 0.5], order=1, mode="nearest")  # noqa: E731
+    in_picture = (pixels[:, 0] > 1) & (pixels[:, 0] < w - 1) & (pixels[:, 1] > 1) & (pixels[:, 1] < h - 1)
+    across = np.linalg.norm(ray_px, axis=1) > 0.75 * scale
+    rim = np.flatnonzero(in_picture & across & (at(outline, pixels) < RIM_PX) & (shell.held < 1))
+    steps = np.arange(-REACH_IN, REACH_OUT, 0.5 / scale.mean())
+    path = pixels[rim, None, :2] + steps[None, :, None] * ray_px[rim, None]
+    filled = at(inside, path) > 0
+    here = np.searchsorted(steps, 0)
+    outwards = np.where(filled[:, here:].all(1), np.nan, steps[here + np.argmin(filled[:, here:], 1)])
+    back = filled[:, : here + 1][:, ::-1]
+    inwards = np.where(back.any(1), steps[here - np.argmax(back, 1)], -REACH_IN)
+    gap = np.where(filled[:, here], outwards, inwards)
+    known = np.isfinite(gap)
+    end = pixels[rim, :2] + np.nan_to_num(gap)[:, None] * ray_px[rim]
+    known &= (end > 1).all(1) & (end[:, 0] < w - 1) & (end[:, 1] < h - 1)
+    return rim[known], gap[known]
+
+
+def _solve(shell: _Shell, rim, target) -> np.ndarray:
+    """Thickness [V] that is smooth, meets `target` on the rim and the rim's profile where nothing is seen."""
+    count = len(shell.held)
+    bending = SMOOTHNESS * shell.laplacian
+    rim_weight = np.zeros(count)
+    rim_weight[rim] = 1.0
+    wanted = np.zeros(count)
+    wanted[rim] = target
+    profile = _profile(shell, rim, target)
+    behind = np.clip(0.5 - shell.front, 0, 1)
+    weight = 1e3 * shell.held**4 + UNSEEN * (1 - shell.held) * (0.15 + behind)
+    prior = np.where(shell.held > 0, 0, profile * behind)
+    matrix = bending.T @ bending + diags(rim_weight + weight)
+    return splu(matrix.tocsc()).solve(rim_weight * wanted + weight * prior)
+
+
+def _profile(shell: _Shell, rim, target) -> np.ndarray:
+    """Thickness of the rim as a function of latitude, at every vertex [V]."""
+    if len(rim) < 8:
+        return np.zeros(len(shell.latitude))
+    knots = np.linspace(0, shell.latitude.max(), 24)
+    near = np.exp(-0.5 * ((knots[:, None] - shell.latitude[rim]) / 0.15) ** 2)
+    means = (near @ target + 1e-3 * target.mean()) / (near.sum(1) + 1e-3)
+    shoulders = np.clip((knots - 2.6) / 1.0, 0, 0.7)  # shoulders are wide, not deep
+    return np.interp(shell.latitude, knots, means * (1 - shoulders))
