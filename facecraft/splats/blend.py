@@ -1,0 +1,123 @@
+"""Alpha blending of 2D Gaussians into pictures as a differentiable function."""
+
+import math
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from facecraft.splats.kernels import MOMENTS, blend_tiles, blend_tiles_backward
+from facecraft.splats.threads import run_parts
+from facecraft.splats.tiles import L11, list_tiles
+
+_PARTS = 32
+_OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+
+
+class Blend(torch.autograd.Function):
+    """2D Gaussians of C cameras to image [C, H, W, D] and alphas [C, H, W].
+
+    Inputs: means2d [C, N, 2], conics [C, N, 3], colors [C, N, D], opacities [N], backgrounds [C, D]; depths [C, N] and
+    radii [C, N, 2] only sort and cull. `size` is (width, height). With `absgrad` the backward pass sets
+    `means2d.absgrad` [C, N, 2], sums of the absolute gradients of the pixels.
+    """
+
+    @staticmethod
+    def forward(ctx, means2d, conics, depths, radii, colors, opacities, backgrounds, size, absgrad):
+        (C, N, D), (width, height) = colors.shape, size
+        image, alphas = torch.empty(C, height, width, D), torch.empty(C, height, width)
+        opacity_row = _array(opacities)
+        ctx.absgrad, ctx.tiles, ctx.ends = absgrad, [], []
+        for c in range(C):
+            rows = [_array(t[c]) for t in (means2d, conics, depths, radii, colors)]
+            tiles = list_tiles(*rows, opacity_row, width, height)
+            ends = np.empty(len(tiles.offsets) - 1, np.int32)
+            background = tuple(_array(backgrounds[c]))
+            records = (tiles.records, tiles.record_size, tiles.ids, tiles.offsets, tiles.columns)
+            run_parts(blend_tiles, _PARTS, *records, background, image[c].numpy(), alphas[c].numpy(), ends)
+            ctx.tiles.append(tiles)
+            ctx.ends.append(ends)
+        ctx.save_for_backward(means2d, conics, colors, opacities, backgrounds, image, alphas)
+        return image, alphas
+
+    @staticmethod
+    def backward(ctx, v_image, v_alphas):
+        means2d, conics, colors, opacities, backgrounds, image, alphas = ctx.saved_tensors
+        v_means2d, v_conics, v_colors = (torch.zeros(t.shape) for t in (means2d, conics, colors))
+        v_opacities = torch.zeros(opacities.shape)
+        spread = torch.zeros(means2d.shape) if ctx.absgrad else None
+        for c, (tiles, ends) in enumerate(zip(ctx.tiles, ctx.ends, strict=True)):
+            upstream = [_array(t[c]) for t in (image, alphas, v_image, v_alphas)]
+            grads, slot_spread = _slot_grads(tiles, ends, tuple(_array(backgrounds[c])), upstream, ctx.absgrad)
+            inputs = (tiles.order, tiles.starts, tiles.records, tiles.record_size, _array(conics[c]), _array(opacities))
+            results = [t[c].numpy() for t in (v_means2d, v_conics, v_colors)]
+            run_parts(_sum_slots, _PARTS, *inputs, grads, *results, v_opacities.numpy())
+            if ctx.absgrad:
+                run_parts(_sum_spread, _PARTS, *inputs[:4], slot_spread, spread[c].numpy())
+        if ctx.absgrad:
+            means2d.absgrad = spread
+        v_backgrounds = None
+        if ctx.needs_input_grad[6]:
+            v_backgrounds = ((1 - alphas)[..., None] * v_image).sum((1, 2))
+        return v_means2d, v_conics, None, None, v_colors, v_opacities, v_backgrounds, None, None
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().numpy()
+
+
+def _slot_grads(tiles, ends, background, upstream, absgrad):
+    grads = np.empty(len(tiles.slots) * (MOMENTS + len(background)), np.float32)
+    spread = np.empty(len(tiles.slots) * 2, np.float32) if absgrad else None
+    lists = (tiles.records, tiles.record_size, tiles.ids, tiles.slots, tiles.offsets, ends, tiles.columns)
+    run_parts(blend_tiles_backward, _PARTS, *lists, background, *upstream, grads, spread)
+    return grads, spread
+
+
+@njit(**_OPTIONS)
+def _sum_slots(
+    part,
+    parts,
+    order,
+    starts,
+    records,
+    record_size,
+    conics,
+    opacities,
+    grads,
+    v_means2d,
+    v_conics,
+    v_colors,
+    v_opacities,
+):
+    """Sum the slots of each Gaussian, and turn moments of d loss / d log(alpha) into gradients of its parameters."""
+    M, D = order.shape[0], v_colors.shape[1]
+    size = MOMENTS + D
+    sums = np.empty(size, np.float32)
+    for r in range(part * M // parts, (part + 1) * M // parts):
+        i = order[r]
+        sums[:] = 0
+        for slot in range(starts[r], starts[r + 1]):
+            for k in range(size):
+                sums[k] += grads[np.intp(slot) * size + k]
+        a, b, c = conics[i, 0], conics[i, 1], conics[i, 2]
+        v_means2d[i, 0] = a * sums[1] + b * sums[2]
+        v_means2d[i, 1] = b * sums[1] + c * sums[2]
+        v_conics[i, 0], v_conics[i, 1], v_conics[i, 2] = -0.5 * sums[3], -sums[4], -0.5 * sums[5]
+        v_opacities[i] += sums[0] / opacities[i]
+        for k in range(D):
+            v_colors[i, k] = sums[MOMENTS + k]
+
+
+@njit(**_OPTIONS)
+def _sum_spread(part, parts, order, starts, records, record_size, slot_spread, spread):
+    M = order.shape[0]
+    factor = 2 * math.log(2.0)
+    for r in range(part * M // parts, (part + 1) * M // parts):
+        x, y = np.float32(0), np.float32(0)
+        for slot in range(starts[r], starts[r + 1]):
+            x += slot_spread[2 * slot]
+            y += slot_spread[2 * slot + 1]
+        spread[order[r], 0] = factor * x * records[r * record_size + L11]
+        spread[order[r], 1] = factor * y

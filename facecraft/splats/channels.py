@@ -1,0 +1,117 @@
+"""Tuples of `float32x8`, one vector per colour channel, for numba functions.
+
+The number of channels is the length of a tuple type, so one source gives one kernel per number, with the loops unrolled.
+`like` is any tuple of that length. Planar arrays hold one plane of `stride` floats per channel.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from facecraft.splats.simd import _address, _constant, _load, _splat, _store, _total, float32x8
+
+
+def _vectors(like):
+    return types.UniTuple(float32x8, like.count)
+
+
+def _plane(builder, index, stride, channel):
+    return builder.add(index, builder.mul(stride, ir.Constant(index.type, channel)))
+
+
+def _unpack(builder, value, count):
+    return [builder.extract_value(value, c) for c in range(count)]
+
+
+@intrinsic
+def zeros_like(typing, like):
+    """A zero vector per channel."""
+
+    def codegen(context, builder, signature, args):
+        return context.make_tuple(builder, signature.return_type, [_constant(0.0)] * like.count)
+
+    return _vectors(like)(like), codegen
+
+
+@intrinsic
+def broadcast_channels(typing, array, index, like):
+    """`array[index + c]` in all lanes of channel c."""
+
+    def codegen(context, builder, signature, args):
+        data, start, _ = args
+        values = []
+        for c in range(like.count):
+            at = builder.add(start, ir.Constant(start.type, c))
+            values.append(_splat(builder, builder.load(_address(context, builder, array, data, at))))
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return _vectors(like)(array, types.intp, like), codegen
+
+
+@intrinsic
+def load_channels(typing, array, index, stride, like):
+    """Eight values of each plane, from `array[index + c * stride]`."""
+
+    def codegen(context, builder, signature, args):
+        data, start, step, _ = args
+        planes = (_plane(builder, start, step, c) for c in range(like.count))
+        values = [_load(context, builder, array, data, at) for at in planes]
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return _vectors(like)(array, types.intp, types.intp, like), codegen
+
+
+@intrinsic
+def store_channels(typing, array, index, stride, channels):
+    """Write eight values to each plane."""
+
+    def codegen(context, builder, signature, args):
+        data, start, step, values = args
+        for c, value in enumerate(_unpack(builder, values, channels.count)):
+            _store(context, builder, array, data, _plane(builder, start, step, c), value)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, channels), codegen
+
+
+@intrinsic
+def add_scaled(typing, weight, channels, base):
+    """`base + weight * channels`, channel by channel."""
+
+    def codegen(context, builder, signature, args):
+        weight, scaled, base = (
+            args[0],
+            _unpack(builder, args[1], channels.count),
+            _unpack(builder, args[2], channels.count),
+        )
+        values = [builder.fadd(builder.fmul(weight, s), b) for s, b in zip(scaled, base, strict=True)]
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return channels(float32x8, channels, channels), codegen
+
+
+@intrinsic
+def add_dot(typing, a, b, base):
+    """`base` plus the sum over channels of `a * b`."""
+
+    def codegen(context, builder, signature, args):
+        result = args[2]
+        for x, y in zip(_unpack(builder, args[0], a.count), _unpack(builder, args[1], a.count), strict=True):
+            result = builder.fadd(builder.fmul(x, y), result)
+        return result
+
+    return float32x8(a, a, float32x8), codegen
+
+
+@intrinsic
+def store_totals(typing, array, index, channels):
+    """`array[index + c]` = sum of the lanes of channel c."""
+
+    def codegen(context, builder, signature, args):
+        data, start, values = args
+        for c, value in enumerate(_unpack(builder, values, channels.count)):
+            at = builder.add(start, ir.Constant(start.type, c))
+            builder.store(_total(builder, value), _address(context, builder, array, data, at))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, channels), codegen

@@ -1,0 +1,243 @@
+"""Perspective projection of 3D Gaussians to 2D Gaussians in the picture, and its derivative.
+
+EWA splatting (Zwicker et al. 2001) as in 3D Gaussian Splatting (Kerbl et al. 2023), with the culling and the clamped
+Jacobian of gsplat 1.5.3. Inputs and results are float32, the arithmetic float64: the determinant of a needle's covariance
+cancels almost all digits of float32.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from facecraft.splats.threads import run_parts
+
+ALPHA_MIN = 1.0 / 255.0
+_PARTS = 16
+_OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+_inline = njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
+
+
+class Projection(torch.autograd.Function):
+    """means [N, 3], quats [N, 4], scales [N, 3] to means2d [C, N, 2] px, conics [C, N, 3], depths [C, N] m, radii [C, N, 2] px.
+
+    A conic is (a, b, c) of the inverse covariance [[a, b], [b, c]] in px^-2. Culled Gaussians have radius 0 and no gradient.
+    No gradient for opacities (they only shrink the radius) and cameras.
+    """
+
+    @staticmethod
+    def forward(ctx, means, quats, scales, opacities, viewmats, Ks, size, limits):
+        ctx.cameras = [_camera_row(V, K, *size, *limits) for V, K in zip(viewmats, Ks, strict=True)]
+        arrays = [t.detach().contiguous().numpy() for t in (means, quats, scales, opacities)]
+        C, N = len(viewmats), len(means)
+        means2d, conics, depths = torch.zeros(C, N, 2), torch.zeros(C, N, 3), torch.zeros(C, N)
+        radii = torch.zeros(C, N, 2, dtype=torch.int32)
+        for c, camera in enumerate(ctx.cameras):
+            results = [t[c].numpy() for t in (means2d, conics, depths, radii)]
+            run_parts(_project, _PARTS, *arrays, camera, *results)
+        ctx.save_for_backward(means, quats, scales, radii)
+        ctx.mark_non_differentiable(radii)
+        return means2d, conics, depths, radii
+
+    @staticmethod
+    def backward(ctx, v_means2d, v_conics, v_depths, _):
+        *inputs, radii = ctx.saved_tensors
+        arrays = [t.detach().contiguous().numpy() for t in inputs]
+        grads = [torch.zeros(t.shape) for t in inputs]
+        for c, camera in enumerate(ctx.cameras):
+            upstream = [v[c].contiguous().numpy() for v in (v_means2d, v_conics, v_depths)]
+            run_parts(
+                _project_backward, _PARTS, *arrays, camera, radii[c].numpy(), *upstream, *(g.numpy() for g in grads)
+            )
+        return *grads, None, None, None, None, None
+
+
+def _camera_row(
+    viewmat: Tensor, K: Tensor, width: int, height: int, near: float, far: float, eps2d: float
+) -> np.ndarray:
+    """All that the kernels need to know of a camera, float64 [24]: rows of the 3x4 pose, intrinsics, limits."""
+    fx, fy, cx, cy = (float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    # the Jacobian is taken at most 30 % of half the field of view outside the picture (Kerbl et al., released code)
+    margin_x, margin_y = 0.15 * width / fx, 0.15 * height / fy
+    slopes = (-cx / fx - margin_x, (width - cx) / fx + margin_x, -cy / fy - margin_y, (height - cy) / fy + margin_y)
+    pose = viewmat[:3].detach().double().numpy().ravel()
+    return np.array([*pose, fx, fy, cx, cy, *slopes, width, height, near, far, eps2d])
+
+
+@_inline
+def _dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@_inline
+def _cross_rows(a, M):
+    """Row vector times matrix: a [3], M three rows."""
+    return (
+        a[0] * M[0][0] + a[1] * M[1][0] + a[2] * M[2][0],
+        a[0] * M[0][1] + a[1] * M[1][1] + a[2] * M[2][1],
+        a[0] * M[0][2] + a[1] * M[1][2] + a[2] * M[2][2],
+    )
+
+
+@_inline
+def _triple(array, i):
+    return np.float64(array[i, 0]), np.float64(array[i, 1]), np.float64(array[i, 2])
+
+
+@_inline
+def _unit_quat(quats, i):
+    """Normalised quaternion wxyz and 1 / its former length."""
+    w, x, y, z = np.float64(quats[i, 0]), np.float64(quats[i, 1]), np.float64(quats[i, 2]), np.float64(quats[i, 3])
+    inverse = 1.0 / math.sqrt(w * w + x * x + y * y + z * z)
+    return (w * inverse, x * inverse, y * inverse, z * inverse), inverse
+
+
+@_inline
+def _rotation(q):
+    w, x, y, z = q
+    return (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    )
+
+
+@_inline
+def _view(camera):
+    """Rows of the rotation world -> camera."""
+    return (camera[0], camera[1], camera[2]), (camera[4], camera[5], camera[6]), (camera[8], camera[9], camera[10])
+
+
+@_inline
+def _in_camera(camera, mean):
+    V = _view(camera)
+    return _dot(V[0], mean) + camera[3], _dot(V[1], mean) + camera[7], _dot(V[2], mean) + camera[11]
+
+
+@_inline
+def _clamped(camera, point):
+    """Point at which the Jacobian is taken."""
+    x, y, z = point
+    return z * min(max(x / z, camera[16]), camera[17]), z * min(max(y / z, camera[18]), camera[19])
+
+
+@_inline
+def _jacobian_view(camera, point):
+    """T = J V [2, 3], the derivative of the pixel by the world position (eq. 29 of Zwicker et al., times the view)."""
+    V, z = _view(camera), point[2]
+    tx, ty = _clamped(camera, point)
+    x_z, x_d = camera[12] / z, -camera[12] * tx / (z * z)
+    y_z, y_d = camera[13] / z, -camera[13] * ty / (z * z)
+    return (
+        (x_z * V[0][0] + x_d * V[2][0], x_z * V[0][1] + x_d * V[2][1], x_z * V[0][2] + x_d * V[2][2]),
+        (y_z * V[1][0] + y_d * V[2][0], y_z * V[1][1] + y_d * V[2][1], y_z * V[1][2] + y_d * V[2][2]),
+    )
+
+
+@_inline
+def _scaled(a, s):
+    return a[0] * s[0], a[1] * s[1], a[2] * s[2]
+
+
+@njit(**_OPTIONS)
+def _project(part, parts, means, quats, scales, opacities, camera, means2d, conics, depths, radii):
+    N = means.shape[0]
+    width, height, near, far, eps2d = camera[20], camera[21], camera[22], camera[23], camera[24]
+    for i in range(part * N // parts, (part + 1) * N // parts):
+        point = _in_camera(camera, _triple(means, i))
+        depths[i] = point[2]
+        if not (point[2] > near and point[2] < far) or not opacities[i] >= np.float32(ALPHA_MIN):
+            continue
+        q, _ = _unit_quat(quats, i)
+        R, s, T = _rotation(q), _triple(scales, i), _jacobian_view(camera, point)
+        p0, p1 = _scaled(_cross_rows(T[0], R), s), _scaled(_cross_rows(T[1], R), s)
+        xx, xy, yy = _dot(p0, p0) + eps2d, _dot(p0, p1), _dot(p1, p1) + eps2d
+        det = xx * yy - xy * xy
+        if not det > 0:
+            continue
+        # where alpha falls under 1/255; 3.33 sigma is that of opacity 1
+        reach = min(3.33, math.sqrt(2 * math.log(np.float64(opacities[i]) / ALPHA_MIN)))
+        rx, ry = math.ceil(reach * math.sqrt(xx)), math.ceil(reach * math.sqrt(yy))
+        u, v = camera[12] * point[0] / point[2] + camera[14], camera[13] * point[1] / point[2] + camera[15]
+        if rx <= 0 or ry <= 0 or u + rx <= 0 or u - rx >= width or v + ry <= 0 or v - ry >= height:
+            continue
+        means2d[i, 0], means2d[i, 1] = u, v
+        conics[i, 0], conics[i, 1], conics[i, 2] = yy / det, -xy / det, xx / det
+        radii[i, 0], radii[i, 1] = rx, ry
+
+
+@njit(**_OPTIONS)
+def _project_backward(
+    part, parts, means, quats, scales, camera, radii, v_means2d, v_conics, v_depths, v_means, v_quats, v_scales
+):
+    N, eps2d = means.shape[0], camera[24]
+    for i in range(part * N // parts, (part + 1) * N // parts):
+        if radii[i, 0] <= 0:
+            continue
+        point = _in_camera(camera, _triple(means, i))
+        q, inverse = _unit_quat(quats, i)
+        R, s, T = _rotation(q), _triple(scales, i), _jacobian_view(camera, point)
+        q0, q1 = _cross_rows(T[0], R), _cross_rows(T[1], R)
+        p0, p1 = _scaled(q0, s), _scaled(q1, s)
+        c00, c01, c11 = _covariance_grad(_dot(p0, p0) + eps2d, _dot(p0, p1), _dot(p1, p1) + eps2d, _triple(v_conics, i))
+        # covariance = P P^T + eps I with P = Q diag(s), Q = T R
+        d0 = (2 * (c00 * p0[0] + c01 * p1[0]), 2 * (c00 * p0[1] + c01 * p1[1]), 2 * (c00 * p0[2] + c01 * p1[2]))
+        d1 = (2 * (c01 * p0[0] + c11 * p1[0]), 2 * (c01 * p0[1] + c11 * p1[1]), 2 * (c01 * p0[2] + c11 * p1[2]))
+        for k in range(3):
+            v_scales[i, k] += d0[k] * q0[k] + d1[k] * q1[k]
+        d0, d1 = _scaled(d0, s), _scaled(d1, s)
+        g = _quat_grad(q, T, d0, d1)
+        along = g[0] * q[0] + g[1] * q[1] + g[2] * q[2] + g[3] * q[3]
+        for k in range(4):
+            v_quats[i, k] += (g[k] - along * q[k]) * inverse
+        e0 = (_dot(d0, R[0]), _dot(d0, R[1]), _dot(d0, R[2]))
+        e1 = (_dot(d1, R[0]), _dot(d1, R[1]), _dot(d1, R[2]))
+        v_point = _point_grad(camera, point, e0, e1, v_means2d[i, 0], v_means2d[i, 1], v_depths[i])
+        v_mean = _cross_rows(v_point, _view(camera))
+        for k in range(3):
+            v_means[i, k] += v_mean[k]
+
+
+@_inline
+def _covariance_grad(xx, xy, yy, v_conic):
+    """Gradient by the symmetric covariance (xx, xy, yy): -X V X with X its inverse and V the gradient by X."""
+    det = xx * yy - xy * xy
+    a, b, c = yy / det, -xy / det, xx / det
+    va, vb, vc = v_conic[0], 0.5 * v_conic[1], v_conic[2]
+    m00, m01, m10, m11 = va * a + vb * b, va * b + vb * c, vb * a + vc * b, vb * b + vc * c
+    return -(a * m00 + b * m10), -(a * m01 + b * m11), -(b * m01 + c * m11)
+
+
+@_inline
+def _quat_grad(q, T, d0, d1):
+    """Gradient by the unit quaternion from the gradient d0, d1 by the rows of T R."""
+    w, x, y, z = q
+    g0 = (T[0][0] * d0[0] + T[1][0] * d1[0], T[0][0] * d0[1] + T[1][0] * d1[1], T[0][0] * d0[2] + T[1][0] * d1[2])
+    g1 = (T[0][1] * d0[0] + T[1][1] * d1[0], T[0][1] * d0[1] + T[1][1] * d1[1], T[0][1] * d0[2] + T[1][1] * d1[2])
+    g2 = (T[0][2] * d0[0] + T[1][2] * d1[0], T[0][2] * d0[1] + T[1][2] * d1[1], T[0][2] * d0[2] + T[1][2] * d1[2])
+    turn_x, turn_y, turn_z = g2[1] - g1[2], g0[2] - g2[0], g1[0] - g0[1]
+    xy, xz, yz = g0[1] + g1[0], g0[2] + g2[0], g1[2] + g2[1]
+    return (
+        2 * (x * turn_x + y * turn_y + z * turn_z),
+        2 * (w * turn_x + y * xy + z * xz - 2 * x * (g1[1] + g2[2])),
+        2 * (w * turn_y + x * xy + z * yz - 2 * y * (g0[0] + g2[2])),
+        2 * (w * turn_z + x * xz + y * yz - 2 * z * (g0[0] + g1[1])),
+    )
+
+
+@_inline
+def _point_grad(camera, point, e0, e1, v_u, v_v, v_depth):
+    """Gradient by the point in the camera: through the pixel, the depth, and the Jacobian (e0, e1: gradient by T)."""
+    x, y, z = point
+    fx, fy, V = camera[12], camera[13], _view(camera)
+    tx, ty = _clamped(camera, point)
+    z2 = z * z
+    j_xd, j_yd = fx * _dot(e0, V[2]) / z2, fy * _dot(e1, V[2]) / z2
+    inside_x, inside_y = x / z > camera[16] and x / z < camera[17], y / z > camera[18] and y / z < camera[19]
+    v_x = fx * v_u / z - (j_xd if inside_x else 0.0)
+    v_y = fy * v_v / z - (j_yd if inside_y else 0.0)
+    v_z = v_depth - (fx * x * v_u + fy * y * v_v + fx * _dot(e0, V[0]) + fy * _dot(e1, V[1])) / z2
+    v_z += ((2 if inside_x else 1) * tx * j_xd + (2 if inside_y else 1) * ty * j_yd) / z
+    return v_x, v_y, v_z

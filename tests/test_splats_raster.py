@@ -1,0 +1,348 @@
+"""The rasteriser against a dense float64 rendering in plain torch, closed forms, and gsplat where there is CUDA."""
+
+import math
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+from facecraft.errors import DependencyError
+from facecraft.splats.raster import rasterization, rasterize
+from facecraft.splats.tiles import sort_by_depth
+
+NAMES = ("means", "quats", "scales", "opacities", "colors")
+
+
+def random_scene(N=400, width=61, height=45, seed=0, scale=0.15, channels=3):
+    g = torch.Generator().manual_seed(seed)
+    scene = dict(
+        means=torch.rand(N, 3, generator=g) * 2 - 1,
+        quats=torch.randn(N, 4, generator=g),
+        scales=torch.rand(N, 3, generator=g) * scale + 0.005,
+        opacities=torch.rand(N, generator=g),
+        colors=torch.rand(N, channels, generator=g),
+    )
+    view, K = torch.eye(4), torch.tensor([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])
+    view[2, 3] = 3
+    return scene, dict(viewmats=view[None], Ks=K[None], width=width, height=height)
+
+
+def head_scene(N=2000, size=96, degree=None):
+    """Flat Gaussians on an ellipsoid of head size, seen by two cameras 1 m away."""
+    g = torch.Generator().manual_seed(3)
+    normal = torch.nn.functional.normalize(torch.randn(N, 3, generator=g), dim=-1)
+    spacing = 0.75 * math.sqrt(0.11 / N)
+    scene = dict(
+        means=normal * torch.tensor([0.075, 0.11, 0.095]),
+        quats=torch.stack([1 + normal[:, 2], -normal[:, 1], normal[:, 0], torch.zeros(N)], -1),
+        scales=spacing * torch.exp(0.45 * torch.randn(N, 3, generator=g)) * torch.tensor([1, 1, 0.25]),
+        opacities=torch.sigmoid(1.8 * torch.randn(N, generator=g) + 0.7),
+        colors=0.5 + 0.5 * normal,
+    )
+    if degree is not None:
+        scene["colors"] = 0.3 * torch.randn(N, (degree + 1) ** 2, 3, generator=g)
+    views = torch.eye(4).repeat(2, 1, 1) * torch.tensor([1.0, -1, -1, 1])[:, None]
+    c, s = math.cos(0.5), math.sin(0.5)
+    views[1, :3, :3] = views[1, :3, :3] @ torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    views[:, 2, 3] = 1
+    f = size * 0.8 / 0.24
+    K = torch.tensor([[f, 0, size / 2], [0, f, size / 2], [0, 0, 1.0]]).repeat(2, 1, 1)
+    return scene, dict(viewmats=views, Ks=K, width=size, height=size)
+
+
+def rotations(quats):
+    w, x, y, z = (quats / quats.norm(dim=-1, keepdim=True)).unbind(-1)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def harmonics(directions, sh, degree):
+    """Real SH by their Cartesian polynomials (Condon-Shortley signs), normalised by known constants."""
+    x, y, z = directions.unbind(-1)
+    pi = math.pi
+    basis = [
+        0.5 / math.sqrt(pi) + 0 * x,
+        *(math.sqrt(3 / (4 * pi)) * p for p in (-y, z, -x)),
+        *(0.5 * math.sqrt(15 / pi) * p for p in (x * y, -y * z)),
+        0.25 * math.sqrt(5 / pi) * (3 * z * z - 1),
+        *(0.5 * math.sqrt(15 / pi) * p for p in (-x * z, (x * x - y * y) / 2)),
+        -math.sqrt(35 / (32 * pi)) * y * (3 * x * x - y * y),
+        math.sqrt(105 / (4 * pi)) * x * y * z,
+        -math.sqrt(21 / (32 * pi)) * y * (5 * z * z - 1),
+        math.sqrt(7 / (16 * pi)) * z * (5 * z * z - 3),
+        -math.sqrt(21 / (32 * pi)) * x * (5 * z * z - 1),
+        math.sqrt(105 / (16 * pi)) * z * (x * x - y * y),
+        -math.sqrt(35 / (32 * pi)) * x * (x * x - 3 * y * y),
+    ]
+    K = (degree + 1) ** 2
+    return torch.einsum("kn,nkd->nd", torch.stack(basis[:K]), sh[:, :K])
+
+
+def reference(scene, camera, background=None, depth=False, degree=None):
+    """Dense float64 rendering of each camera: image [C, H, W, D], alphas [C, H, W], means2d of each."""
+    views = zip(camera["viewmats"].double(), camera["Ks"].double(), strict=True)
+    results = [_reference_view(scene, V, K, camera, background, depth, degree) for V, K in views]
+    return torch.stack([r[0] for r in results]), torch.stack([r[1] for r in results]), [r[2] for r in results]
+
+
+def _reference_view(scene, V, K, camera, background, depth, degree):
+    means, quats, scales, opacities, colors = (scene[name] for name in NAMES)
+    W, H = camera["width"], camera["height"]
+    p = means @ V[:3, :3].T + V[:3, 3]
+    x, y, z = p.unbind(-1)
+    fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
+    tx = z * (x / z).clamp(-cx / fx - 0.15 * W / fx, (W - cx) / fx + 0.15 * W / fx)
+    ty = z * (y / z).clamp(-cy / fy - 0.15 * H / fy, (H - cy) / fy + 0.15 * H / fy)
+    zero = torch.zeros_like(z)
+    J = torch.stack([fx / z, zero, -fx * tx / z**2, zero, fy / z, -fy * ty / z**2], -1).view(-1, 2, 3)
+    M = J @ V[:3, :3] @ (rotations(quats) * scales[:, None])
+    covariance = M @ M.mT + 0.3 * torch.eye(2, dtype=torch.float64)
+    means2d = torch.stack([fx * x / z + cx, fy * y / z + cy], -1)
+    if degree is not None:
+        directions = torch.nn.functional.normalize(means + V[:3, :3].T @ V[:3, 3], dim=-1)
+        colors = (harmonics(directions, colors, degree) + 0.5).clamp(min=0)
+    if depth:
+        colors = torch.cat([colors, z[:, None]], -1)
+    order = torch.argsort(z.detach(), stable=True)
+    order = order[z[order] > 0.01]
+    pixels = torch.stack(torch.meshgrid(torch.arange(W) + 0.5, torch.arange(H) + 0.5, indexing="xy"), -1).double()
+    d = pixels[:, :, None] - means2d[order]
+    sigma = 0.5 * torch.einsum("hwni,nij,hwnj->hwn", d, torch.linalg.inv(covariance[order]), d)
+    alpha = (opacities[order] * torch.exp(-sigma)).clamp(max=0.999)
+    alpha = torch.where(alpha >= 1 / 255, alpha, 0.0)
+    after = torch.cumprod(1 - alpha, -1)
+    live = after > 1e-4
+    before = torch.cat([torch.ones_like(after[..., :1]), after[..., :-1]], -1)
+    weight = torch.where(live, alpha * before, 0.0)
+    alphas = weight.sum(-1)
+    image = weight @ colors[order]
+    if background is not None:
+        image = image + (1 - alphas)[..., None] * background
+    return image, alphas, means2d
+
+
+def leaves(scene, dtype):
+    return {name: value.detach().to(dtype).requires_grad_() for name, value in scene.items()}
+
+
+def compare(scene, camera, background=None, depth=False, degree=None, grad_bar=1e-5):
+    """Picture, alpha and gradients of a random linear loss, ours against the reference."""
+    ours, theirs = leaves(scene, torch.float32), leaves(scene, torch.float64)
+    C = len(camera["viewmats"])
+    mode = "RGB+D" if depth else "RGB"
+    backgrounds = None if background is None else background.float().expand(C, -1)
+    if depth and background is not None:
+        background = torch.cat([background, background.new_zeros(1)])
+    image, alphas, _ = rasterization(**ours, **camera, backgrounds=backgrounds, render_mode=mode, sh_degree=degree)
+    expected, expected_alphas, _ = reference(theirs, camera, background, depth, degree)
+    for a, b in ((image, expected), (alphas[..., 0], expected_alphas)):
+        error = (a - b).abs().detach()
+        assert error.quantile(0.999) <= 5e-6, error.quantile(0.999)
+        assert (error > 1e-4).double().mean() <= 1e-3 and error.max() <= 1e-2, error.max()
+    v = torch.randn(image.shape, generator=torch.Generator().manual_seed(1))
+    v_alphas = torch.randn(alphas.shape, generator=torch.Generator().manual_seed(2))
+    ((image * v).sum() + (alphas * v_alphas).sum()).backward()
+    ((expected * v).sum() + (expected_alphas * v_alphas[..., 0]).sum()).backward()
+    for name in NAMES:
+        a, b = ours[name].grad.double(), theirs[name].grad
+        assert (a - b).norm() <= grad_bar * b.norm(), (name, float((a - b).norm() / b.norm()))
+
+
+@pytest.mark.parametrize("seed, scale", [(0, 0.15), (1, 0.02), (2, 0.5)])
+def test_random_scene_equals_dense_float64(seed, scale):
+    scene, camera = random_scene(seed=seed, scale=scale)
+    compare(scene, camera)
+
+
+def test_depth_background_and_partial_tiles():
+    scene, camera = random_scene(width=37, height=21)
+    compare(scene, camera, background=torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64), depth=True)
+
+
+def test_opaque_gaussians_stop_pixels():
+    scene, camera = random_scene(N=600, scale=0.3)
+    scene["opacities"] = 0.9 + 0.099 * scene["opacities"]
+    compare(scene, camera)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5, 8, 11])
+def test_any_number_of_channels(channels):
+    scene, camera = random_scene(N=150, width=24, height=24, channels=channels)
+    compare(scene, camera, background=torch.rand(channels, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_head_with_harmonics_from_two_cameras(degree):
+    scene, camera = head_scene(N=1000, size=48, degree=degree)
+    compare(scene, camera, degree=degree, grad_bar=1e-3)
+
+
+def test_head_scene():
+    scene, camera = head_scene()
+    compare(scene, camera, background=torch.ones(3, dtype=torch.float64), grad_bar=1e-3)
+
+
+def test_gaussians_beside_and_behind_the_camera():
+    scene, camera = random_scene(N=300)
+    camera["viewmats"] = camera["viewmats"].clone()
+    camera["viewmats"][0, 2, 3] = 0.8
+    inside = (scene["means"][:, 2] + 0.8 > 0.1) | (scene["means"][:, 2] + 0.8 < -0.1)
+    compare({name: value[inside] for name, value in scene.items()}, camera, grad_bar=2e-5)
+
+
+def test_needles():
+    """Length to width 1000: the reason for float64 in the projection."""
+    scene, camera = random_scene(N=200)
+    scene["scales"] = torch.tensor([[0.5, 5e-4, 5e-4]]).repeat(200, 1)
+    compare(scene, camera)
+
+
+def test_one_gaussian_closed_form():
+    scene, camera = random_scene(N=1, width=33, height=33)
+    scene.update(means=torch.zeros(1, 3), scales=torch.full((1, 3), 0.2), opacities=torch.tensor([0.8]))
+    image, alphas, meta = rasterization(**scene, **camera)
+    variance = (33 * 0.2 / 3) ** 2 + 0.3
+    offset = torch.arange(33) - 16
+    expected = 0.8 * torch.exp(-(offset[:, None] ** 2 + offset**2) / (2 * variance))
+    expected[expected < 1 / 255] = 0
+    assert torch.allclose(alphas[0, ..., 0], expected, atol=1e-6)
+    assert torch.allclose(image[0], expected[..., None] * scene["colors"][0], atol=1e-6)
+    assert torch.allclose(meta["means2d"][0, 0], torch.tensor([16.5, 16.5]))
+    assert meta["radii"].tolist() == [[[math.ceil(math.sqrt(2 * math.log(0.8 * 255) * variance))] * 2]]
+    assert torch.allclose(meta["conics"][0, 0], torch.tensor([1 / variance, 0, 1 / variance]))
+    assert meta["depths"].tolist() == [[3.0]] and (meta["width"], meta["height"], meta["n_cameras"]) == (33, 33, 1)
+
+
+@pytest.mark.parametrize("quat_length", [1e-3, 1, 50])
+def test_quaternions_need_no_unit_length(quat_length):
+    scene, camera = random_scene(N=50)
+    expected = rasterization(**scene, **camera)[0]
+    scene["quats"] = torch.nn.functional.normalize(scene["quats"], dim=-1) * quat_length
+    assert torch.allclose(rasterization(**scene, **camera)[0], expected, atol=1e-5)
+
+
+def test_expected_depth_of_a_wall_is_its_distance():
+    scene, camera = random_scene(N=300)
+    scene["means"][:, 2] = 0
+    depth, alphas, _ = rasterization(**scene, **camera, render_mode="ED")
+    assert torch.allclose(depth[alphas > 0.01], torch.tensor(3.0), atol=1e-4)
+    both = rasterization(**scene, **camera, render_mode="RGB+ED")[0]
+    assert torch.equal(both[..., 3:], depth)
+    accumulated = rasterization(**scene, **camera, render_mode="D")[0]
+    assert torch.allclose(accumulated, 3 * alphas, atol=1e-5)
+
+
+def test_empty_view_shows_the_background():
+    scene, camera = random_scene(N=5)
+    scene["means"] = scene["means"] - torch.tensor([0, 0, 100.0])
+    leaf = leaves(scene, torch.float32)
+    image, alphas, meta = rasterization(**leaf, **camera, backgrounds=torch.tensor([[0.1, 0.2, 0.3]]))
+    assert (image == torch.tensor([0.1, 0.2, 0.3])).all() and (alphas == 0).all() and (meta["radii"] == 0).all()
+    image.sum().backward()
+    assert all((value.grad == 0).all() for value in leaf.values())
+
+
+def test_background_gradient_is_the_transmittance():
+    scene, camera = random_scene()
+    backgrounds = torch.zeros(1, 3, requires_grad=True)
+    image, alphas, _ = rasterization(**scene, **camera, backgrounds=backgrounds)
+    image.sum().backward()
+    assert torch.allclose(backgrounds.grad, (1 - alphas).sum().expand(1, 3), rtol=1e-5)
+
+
+def test_means2d_gradient_and_absgrad():
+    """means2d.grad moves the 2D mean; absgrad sums |gradient| pixel by pixel, checked one pixel at a time."""
+    scene, camera = random_scene(N=20, width=13, height=11)
+    v = torch.randn(1, 11, 13, 3, generator=torch.Generator().manual_seed(1))
+    signed, absolute = torch.zeros(1, 20, 2), torch.zeros(1, 20, 2)
+    for y, x in np.ndindex(11, 13):
+        image, _, meta = rasterization(**leaves(scene, torch.float32), **camera)
+        meta["means2d"].retain_grad()
+        (image * v)[0, y, x].sum().backward()
+        signed += meta["means2d"].grad
+        absolute += meta["means2d"].grad.abs()
+    image, _, meta = rasterization(**leaves(scene, torch.float32), **camera, absgrad=True)
+    meta["means2d"].retain_grad()
+    (image * v).sum().backward()
+    assert torch.allclose(meta["means2d"].grad, signed, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(meta["means2d"].absgrad, absolute, rtol=1e-4, atol=1e-4)
+    assert (absolute > signed.abs() + 1e-3).any()
+
+
+def test_bit_identical_over_threads():
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("one thread only")
+    scene, camera = head_scene(degree=1)
+    results = []
+    before = numba.get_num_threads()
+    for threads in (1, 2):
+        numba.set_num_threads(threads)
+        leaf = leaves(scene, torch.float32)
+        image, alphas, _ = rasterization(**leaf, **camera, sh_degree=1, absgrad=True)
+        (image.square().sum() + alphas.sum()).backward()
+        results.append([image, alphas, *(value.grad for value in leaf.values())])
+    numba.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_depth_sort_is_stable_and_skips_culled():
+    rng = np.random.default_rng(0)
+    depths = rng.choice(rng.random(300).astype(np.float32) * 1e3 + 1e-3, 5000)
+    radii = rng.integers(0, 2, (5000, 1)).astype(np.int32).repeat(2, 1)
+    seen = np.flatnonzero(radii[:, 0])
+    assert np.array_equal(sort_by_depth(depths, radii), seen[np.argsort(depths[seen], kind="stable")])
+
+
+def test_wrong_shapes_and_cameras_that_want_gradients_are_refused():
+    scene, camera = random_scene(N=4)
+    with pytest.raises(AssertionError, match=r"\[4, 2\]"):
+        rasterization(**{**scene, "scales": torch.ones(4, 2)}, **camera)
+    with pytest.raises(AssertionError):
+        rasterization(**scene, **{**camera, "viewmats": camera["viewmats"].clone().requires_grad_()})
+    with pytest.raises(AssertionError, match="RGBD"):
+        rasterization(**scene, **camera, render_mode="RGBD")
+
+
+def test_cpu_tensors_use_our_rasteriser():
+    scene, camera = random_scene(N=30)
+    assert torch.equal(rasterize(**scene, **camera)[0], rasterization(**scene, **camera)[0])
+
+
+def test_missing_gsplat_names_the_command(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "gsplat", None)
+    scene, camera = random_scene(N=3)
+    elsewhere = {name: value.to("meta") for name, value in scene.items()}
+    with pytest.raises(DependencyError, match="pip install"):
+        rasterize(**elsewhere, **camera)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("degree", [None, 3])
+def test_cpu_and_gsplat_agree(degree):
+    if not torch.cuda.is_available():
+        pytest.skip("needs CUDA")
+    pytest.importorskip("gsplat")
+    scene, camera = head_scene(degree=degree)
+    results = []
+    for device in ("cpu", "cuda"):
+        leaf = {name: value.to(device).requires_grad_() for name, value in scene.items()}
+        moved = {k: v.to(device) if torch.is_tensor(v) else v for k, v in camera.items()}
+        backgrounds = torch.full((2, 3), 0.5, device=device)
+        image, alphas, meta = rasterize(
+            **leaf, **moved, sh_degree=degree, backgrounds=backgrounds, render_mode="RGB+ED", absgrad=True
+        )
+        meta["means2d"].retain_grad()
+        (image.square().sum() + alphas.sum()).backward()
+        grads = [value.grad for value in leaf.values()] + [meta["means2d"].grad, meta["means2d"].absgrad]
+        results.append([t.cpu() for t in (image, alphas, *grads)])
+    (image, alphas, *grads), (expected, expected_alphas, *expected_grads) = results
+    for a, b in ((image, expected), (alphas, expected_alphas)):
+        error = (a - b).abs()
+        assert error.quantile(0.999) <= 1e-4 and error.max() <= 1e-1
+    for a, b in zip(grads, expected_grads, strict=True):
+        assert (a - b).norm() <= 1e-3 * b.norm(), float((a - b).norm() / b.norm())
