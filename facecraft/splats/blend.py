@@ -25,7 +25,7 @@ class Blend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, means2d, conics, depths, radii, colors, opacities, backgrounds, size, absgrad):
-        (C, N, D), (width, height) = colors.shape, size
+        (C, _, D), (width, height) = colors.shape, size
         image, alphas = torch.empty(C, height, width, D), torch.empty(C, height, width)
         opacity_row = _array(opacities)
         ctx.absgrad, ctx.tiles, ctx.ends = absgrad, [], []
