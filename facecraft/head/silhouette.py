@@ -21,6 +21,7 @@ from facecraft.mesh.raster import rasterize_mesh
 
 SKULL = np.array([0.0, 0.035, -0.085])  # m, middle of the brain case behind the eyes
 NECK = np.array([0.0, -0.20, -0.095])  # m, base of the neck
+LATITUDE_M = 0.1  # m of height below the equator that count as one radian
 REACH_OUT, REACH_IN = 0.16, 0.03  # m, how far a vertex may move
 RIM_PX = 2.5  # a vertex this close to the outline defines it
 SMOOTHNESS = 6.0
@@ -73,18 +74,24 @@ def coverage(mask: np.ndarray, alpha: np.ndarray) -> float:
     return float((mask & matte).sum() / max((mask | matte).sum(), 1))
 
 
+def latitudes(vertices: np.ndarray) -> np.ndarray:
+    """Angle [V] from the crown, pi/2 at the skull's equator, going on down the neck by LATITUDE_M per radian."""
+    axis = NECK - SKULL
+    along = (vertices - SKULL) @ axis / (axis @ axis)
+    arms = vertices - SKULL
+    above = np.arccos(np.clip(-(arms @ axis) / (np.linalg.norm(arms, axis=1) * np.linalg.norm(axis)), -1, 1))
+    return np.where(along > 0, np.pi / 2 + along * np.linalg.norm(axis) / LATITUDE_M, above)
+
+
 def _make_shell(head: HeadModel, vertices: np.ndarray) -> _Shell:
     axis = NECK - SKULL
     along = np.clip((vertices - SKULL) @ axis / (axis @ axis), 0, 1)
     arms = vertices - (SKULL + along[:, None] * axis)
     radius = np.linalg.norm(arms, axis=1)
     rays = arms / np.maximum(radius, 1e-6)[:, None]
-    latitude = np.where(
-        along > 0, np.pi / 2 + along * np.linalg.norm(axis) / 0.1, np.arccos(np.clip(rays[:, 1], -1, 1))
-    )
     laplacian = graph_laplacian(head.faces.numpy(), len(vertices))
     ears = _ear_heights(head, radius, laplacian)
-    return _Shell(rays, latitude, ears, _held(head, vertices), rays[:, 2], laplacian)
+    return _Shell(rays, latitudes(vertices), ears, _held(head, vertices), rays[:, 2], laplacian)
 
 
 def _ear_heights(head: HeadModel, radius: np.ndarray, laplacian) -> np.ndarray:

@@ -1,0 +1,84 @@
+"""A texture atlas: which point of the surface each texel shows, and sampling of pictures and textures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, map_coordinates
+
+from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Texels of a square texture that lie on the mesh. n is their number, row 0 of the texture is v = 1."""
+
+    size: int
+    rows: np.ndarray  # [n]
+    columns: np.ndarray  # [n]
+    faces: np.ndarray  # [n] face of the mesh
+    barycentrics: np.ndarray  # [n, 3]
+
+    def interpolate(
+        self,
+        values: np.ndarray,  # [V, D] per vertex, or [T, D] per texture vertex
+        faces: np.ndarray,  # [F, 3] into values
+    ) -> np.ndarray:
+        """Values at every texel [n, D]."""
+        return np.einsum("nkd,nk->nd", values[faces[self.faces]], self.barycentrics)
+
+    def spread(self, colours: np.ndarray) -> np.ndarray:
+        """Colours [n, D] as a texture [size, size, D]; texels off the mesh take the nearest one, so that no seam shows."""
+        texture = np.zeros((self.size, self.size, colours.shape[1]), np.float32)
+        texture[self.rows, self.columns] = colours
+        covered = np.zeros((self.size, self.size), bool)
+        covered[self.rows, self.columns] = True
+        nearest = distance_transform_edt(~covered, return_distances=False, return_indices=True)
+        return texture[tuple(nearest)]
+
+
+def make_atlas(uvs: np.ndarray, faces_uv: np.ndarray, size: int) -> Atlas:
+    """The texels whose centre lies on a triangle of the layout; uvs [T, 2] in [0, 1], v up."""
+    pixels = np.stack([uvs[:, 0] * size, (1 - uvs[:, 1]) * size, np.ones(len(uvs))], 1)
+    buffers = rasterize_mesh(pixels, faces_uv, size, size)
+    rows, columns = np.nonzero(buffers.mask)
+    return Atlas(
+        size, rows, columns, buffers.face_ids[rows, columns], buffers.barycentrics[rows, columns].astype(float)
+    )
+
+
+def mirror_texels(
+    atlas: Atlas, faces: np.ndarray, faces_uv: np.ndarray, uvs: np.ndarray, mirror: np.ndarray
+) -> np.ndarray:
+    """Texture coordinates [n, 2] of the point on the other side of the head for every texel; `mirror` [V] pairs vertices."""
+    keys = {tuple(sorted(face)): f for f, face in enumerate(faces.tolist())}
+    partner = np.array([keys.get(tuple(sorted(face)), -1) for face in mirror[faces].tolist()])
+    partner = np.where(partner < 0, np.arange(len(faces)), partner)
+    # corner k of a face lies at corner order[f, k] of its partner
+    order = (mirror[faces][:, :, None] == faces[partner][:, None, :]).argmax(2)
+    corners = np.take_along_axis(faces_uv[partner], order, 1)
+    return np.einsum("nkd,nk->nd", uvs[corners[atlas.faces]], atlas.barycentrics)
+
+
+def sample_pixels(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Bilinear samples of a picture [H, W, D] or [H, W] at pixels [..., 2] (x, y; centres at .5); edges extend."""
+    where = [points[..., 1] - 0.5, points[..., 0] - 0.5]
+    if picture.ndim == 2:
+        return map_coordinates(picture, where, order=1, mode="nearest")
+    return np.stack(
+        [map_coordinates(picture[..., d], where, order=1, mode="nearest") for d in range(picture.shape[2])], -1
+    )
+
+
+def sample_texture(texture: np.ndarray, uvs: np.ndarray) -> np.ndarray:
+    """Bilinear samples of a texture [T, T, D] at uvs [..., 2] (v up)."""
+    size = texture.shape[0]
+    return sample_pixels(texture, np.stack([uvs[..., 0] * size, (1 - uvs[..., 1]) * size], -1))
+
+
+def texture_view(texture: np.ndarray, buffers: MeshBuffers, uvs: np.ndarray, faces_uv: np.ndarray) -> np.ndarray:
+    """The texture as the buffers see it [H, W, D]; 0 where nothing is seen."""
+    picture = np.zeros((*buffers.face_ids.shape, texture.shape[2]), np.float32)
+    seen = buffers.mask
+    where = np.einsum("nkd,nk->nd", uvs[faces_uv[buffers.face_ids[seen]]], buffers.barycentrics[seen])
+    picture[seen] = sample_texture(texture, where)
+    return picture
