@@ -1,0 +1,52 @@
+# `make` prints what there is to make.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench gallery build clean
+
+# the newest Python for which constraints.txt pins a full set comes first
+PYTHON ?= $(shell for python in python3.11 python3.10 python3.12 python3; do \
+	"$$python" -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2> /dev/null \
+	&& echo "$$python" && break; done)
+BIN := .venv/bin
+DEMO := demo
+PORTRAITS ?= $(wildcard ../shared/data/portraits)
+
+help:  ## print this list
+	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## (.*)/make \1\t\2/' | expand -t 16
+
+.venv/stamp: pyproject.toml constraints.txt bin/facecraft-quick
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 found; install one, or run make PYTHON=/path/to/python" >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: .venv/stamp  ## turn the sample portrait into an avatar and videos, in demo/
+	mkdir -p $(DEMO)
+	$(BIN)/facecraft sample $(DEMO)/astronaut.png
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/facecraft-quick $(DEMO)/astronaut.png $(DEMO)/astronaut.ws
+
+test: .venv/stamp  ## run the tests
+	$(BIN)/python -m pytest -q --durations=5
+
+check: .venv/stamp  ## check formatting and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: .venv/stamp  ## format the code and mend what lint can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/stamp  ## measure the chain on every portrait in PORTRAITS=FOLDER (default: the sample)
+	$(BIN)/python benchmarks/chain.py build/bench $(PORTRAITS)
+
+gallery: .venv/stamp  ## contact sheets of every portrait in PORTRAITS=FOLDER, in gallery/
+	$(BIN)/python benchmarks/gallery.py gallery build/bench $(PORTRAITS)
+
+build: .venv/stamp  ## build the sdist and the wheel, in dist/
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet build
+	$(BIN)/python -m build
+
+clean:  ## remove what make made, except .venv
+	rm -rf build dist demo gallery *.egg-info .pytest_cache .ruff_cache
