@@ -1,9 +1,7 @@
-"""The matte: how much of each pixel is the person whose face is used, and the colour of that part.
+"""The matte: how much of each pixel is the person whose face is used.
 
-A coarse probability from MediaPipe's selfie segmentation at several scales; pixels that it is sure of become known; the
-rest is solved by closed-form matting (Levin, Lischinski, Weiss: A Closed Form Solution to Natural Image Matting, PAMI
-2008), held softly to the coarse answer. The matting Laplacian is never built: box filters apply it (He, Sun, Tang: Fast
-Matting Using Large Kernel Matting Laplacian Matrices, CVPR 2010).
+A coarse probability from MediaPipe's selfie segmentation in several squares around the head; local colour models of
+person and backdrop sharpen it; what it is sure of becomes known, and closed-form matting solves the band between.
 """
 
 import cv2
@@ -11,44 +9,74 @@ import numpy as np
 from scipy import ndimage
 
 from facecraft.face.landmarks import CHIN, Face, quiet_mediapipe
+from facecraft.face.matting import PAIRS, invert_symmetric, multiply_symmetric, solve_matte
 from facecraft.image import crop_square, to_bytes
 
 MODEL_FILE = "selfie_segmentation/selfie_segmentation.tflite"
-WINDOWS = (2.9, 2.3, 1.8)
-"""Sides of the segmented squares around the head, in face heights."""
 
-EPSILON = 1e-4
-"""Regulariser of the colour lines of closed-form matting, for colours in [0, 1]: above JPEG noise, below hair contrast."""
+WINDOWS = ((4.4, 0, 0.3), (2.9, 0, 0), (2.3, 0, 0), (1.9, 0, -0.05), (2.0, -0.45, 0.35), (2.0, 0.45, 0.35))
+"""Segmented squares: side, and shift right and down from the head's middle, in face heights. The last two: shoulders."""
 
-KNOWN_WEIGHT, PRIOR_WEIGHT = 100.0, 0.05
+HEAD_RISE = 0.1
+"""The middle of the head with its hair is this far above the middle of the face, in face heights."""
+
+MODEL_SIDE = 256
 BUST_DROP, BUST_HALF_WIDTH = 0.55, 1.3
 """The bust ends this far below the chin and this far to the sides of the head's axis, in face heights."""
 
+COLOUR_REACHES = (0.15, 0.4)
+"""How far the local colour models look, in face heights: near for thin things, farther where the near is uncertain."""
 
-def segment_person(rgb: np.ndarray) -> np.ndarray:
-    """Probability [H, W] that a pixel belongs to a person, from a picture [H, W, 3]; resolved at 256 x 256."""
+COLOUR_NOISE = 0.03
+LOG_ODDS_LIMIT = 5.0
+
+
+def cut_out(rgb: np.ndarray, face: Face, others: list[Face], inside: np.ndarray) -> np.ndarray:
+    """Alpha [H, W] of the bust of `face` in a square crop [H, W, 3] (landmarks in crop pixels).
+
+    `inside` [H, W] is true where the crop shows the photo. `others` are the faces of people who stay out.
+    """
+    probability = person_probability(rgb, face, others, inside)
+    certain, unknown = split_known(probability, face)
+    unknown &= inside & ~belongs_to_others(face, others, len(rgb))
+    alpha = solve_matte(rgb, probability, ~unknown, certain)
+    alpha = np.clip((alpha - 0.05) / 0.9, 0, 1)
+    return alpha * keep_person(alpha, face) * bust_window(face, len(rgb)) * inside
+
+
+def person_probability(rgb: np.ndarray, face: Face, others: list[Face], inside: np.ndarray) -> np.ndarray:
+    """Probability [H, W] that a pixel of a square crop [H, W, 3] is the person of `face`; arguments as in `cut_out`."""
+    size = len(rgb)
+    scale = MODEL_SIDE / size
+    small_face = Face(face.landmarks * scale)
+    small = cv2.resize(rgb, (MODEL_SIDE, MODEL_SIDE), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    coarse = segment_head(rgb, face)
+    allowed = inside & ~belongs_to_others(face, others, size)
+    coarse = cv2.resize(np.where(allowed, coarse, 0), (MODEL_SIDE, MODEL_SIDE), interpolation=cv2.INTER_AREA)
+    shown = cv2.resize(inside.astype(np.float32), (MODEL_SIDE, MODEL_SIDE), interpolation=cv2.INTER_AREA) > 0.99
+    sharp = sharpen_by_colour(small, coarse, small_face, shown)
+    return np.where(allowed, cv2.resize(sharp, (size, size), interpolation=cv2.INTER_LINEAR), 0)
+
+
+def segment_head(rgb: np.ndarray, face: Face) -> np.ndarray:
+    """Probability of a person [H, W] for a square crop: the mean of segmentations of WINDOWS and their mirror images.
+
+    Each square counts by its resolution and less towards its border, where the network lacks context.
+    """
+    size, unit = len(rgb), face.height
+    probability, total = np.zeros((size, size)), np.full((size, size), 1e-6)
     with quiet_mediapipe() as mp:
         with mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as model:
-            return model.process(to_bytes(rgb)).segmentation_mask
-
-
-def head_probability(rgb: np.ndarray, face: Face) -> np.ndarray:
-    """Probability of person [H, W] for a square crop: segmentations of squares around the head, finer ones inside.
-
-    Each square counts in proportion to its resolution and less towards its border, where the network lacks context.
-    """
-    size = rgb.shape[0]
-    probability, total = segment_person(rgb), np.full((size, size), 0.2)
-    probability = probability * total
-    for window in WINDOWS:
-        side = window * face.height
-        left, top = face.centre - [side / 2, side * 0.55]
-        patch = segment_person(crop_square(rgb, left, top, side, 512))
-        scale = 512 / side
-        back = crop_square(patch, -left * scale, -top * scale, size * scale, size)
-        weight = _taper(size, left, top, side) / window
-        probability += back * weight
-        total += weight
+            for window, right, down in WINDOWS:
+                side = window * unit
+                left, top = face.centre + np.array([right, down - HEAD_RISE]) * unit - side / 2
+                patch = to_bytes(crop_square(rgb, left, top, side, MODEL_SIDE))
+                mirrored = model.process(np.ascontiguousarray(patch[:, ::-1])).segmentation_mask[:, ::-1]
+                found = (model.process(patch).segmentation_mask + mirrored) / 2
+                scale = MODEL_SIDE / side
+                weight = _taper(size, left, top, side) / window**2
+                probability += weight * crop_square(found, -left * scale, -top * scale, size * scale, size)
+                total += weight
     return probability / total
 
 
@@ -59,17 +87,55 @@ def _taper(size: int, left: float, top: float, side: float) -> np.ndarray:
     return across[1][:, None] * across[0][None]
 
 
-def cut_out(rgb: np.ndarray, face: Face, others: list[Face], inside: np.ndarray) -> np.ndarray:
-    """Alpha [H, W] of the bust of `face` in a square crop [H, W, 3] (landmarks in crop pixels).
+def sharpen_by_colour(rgb: np.ndarray, coarse: np.ndarray, face: Face, shown: np.ndarray, rounds: int = 3):
+    """Probability [H, W] that weighs a coarse one with colour: is the pixel like the person near it, or the backdrop?
 
-    `inside` [H, W] is true where the crop shows the photo. `others` are the faces of people who stay out.
+    Person and backdrop have one Gaussian colour model around each pixel, from the pixels that are surely theirs; each
+    round is surer. `shown` [H, W] is false where there is no photo to learn from.
     """
-    probability = head_probability(rgb, face)
-    probability = np.where(inside & ~belongs_to_others(face, others, rgb.shape[0]), probability, 0)
-    known, unknown = split_known(probability, face)
-    alpha = solve_matte(rgb, probability, ~unknown, known)
-    alpha = np.clip((alpha - 0.04) / 0.92, 0, 1)
-    return alpha * keep_person(alpha, face) * bust_window(face, rgb.shape[0]) * inside
+    rgb = rgb.astype(np.float64)
+    hull = face_hull(face, len(rgb))
+    prior = np.clip(coarse, 0.01, 0.99)
+    prior = np.log(prior / (1 - prior))
+    probability = coarse
+    for _ in range(rounds):
+        person, backdrop = ((probability > 0.9) | hull) & shown, (probability < 0.1) & shown
+        evidence, total = np.zeros(coarse.shape), np.full(coarse.shape, 1e-3)
+        for reach in COLOUR_REACHES:
+            weight_p, likely_p = _local_likelihood(rgb, person, reach * face.height)
+            weight_b, likely_b = _local_likelihood(rgb, backdrop, reach * face.height)
+            weight = np.minimum(weight_p, weight_b)
+            evidence += weight * (likely_p - likely_b)
+            total += weight
+        trust = np.clip(total / 0.05, 0, 1)  # far from either side the colour says nothing
+        odds = prior + trust * np.clip(evidence / total, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+        odds = cv2.GaussianBlur(odds, (0, 0), max(0.006 * face.height, 0.3))
+        probability = np.where(hull, 1.0, 1 / (1 + np.exp(-odds)))
+    return probability
+
+
+def _local_likelihood(rgb: np.ndarray, mask: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Share of `mask` around each pixel [H, W], and the log-likelihood [H, W] of its colour under the Gaussian there."""
+    masked = mask.astype(np.float64)
+    share = _spread(masked, reach)
+    inverse = 1 / np.maximum(share, 1e-6)[..., None]
+    mean = _spread(rgb * masked[..., None], reach) * inverse
+    products = np.stack([rgb[..., i] * rgb[..., j] for i, j in PAIRS], -1) * masked[..., None]
+    covariance = np.concatenate([_spread(products[..., k : k + 3], reach) for k in (0, 3)], -1) * inverse
+    covariance -= np.stack([mean[..., i] * mean[..., j] for i, j in PAIRS], -1)
+    covariance[..., [0, 3, 5]] = np.maximum(covariance[..., [0, 3, 5]], 0) + COLOUR_NOISE**2
+    precision, determinant = invert_symmetric(covariance)
+    away = rgb - mean
+    distance = (multiply_symmetric(precision, away) * away).sum(-1)
+    return share, -0.5 * np.minimum(distance, 16) - 0.5 * np.log(np.maximum(determinant, 1e-12))
+
+
+def _spread(values: np.ndarray, reach: float) -> np.ndarray:
+    """Gaussian mean of [H, W] or [H, W, C] over `reach` px; on a coarser grid, which a wide Gaussian does not see."""
+    height, width = values.shape[:2]
+    step = max(int(reach / 3), 1)
+    coarse = cv2.resize(values, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(coarse, (0, 0), reach / step), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def belongs_to_others(face: Face, others: list[Face], size: int) -> np.ndarray:
@@ -84,21 +150,19 @@ def belongs_to_others(face: Face, others: list[Face], size: int) -> np.ndarray:
 def _body_distance(face: Face, size: int) -> np.ndarray:
     y, x = np.mgrid[:size, :size] + 0.5
     above = np.minimum(y - face.centre[1], 0)  # the body goes on downwards
-    return np.hypot(x - face.centre[0], above) / face.height
+    shoulders = np.clip((y - face.landmarks[CHIN, 1]) / face.height / 0.45, 0, 1)
+    return np.hypot(x - face.centre[0], above) / face.height / (0.8 + 0.2 * shoulders)
 
 
 def split_known(probability: np.ndarray, face: Face) -> tuple[np.ndarray, np.ndarray]:
-    """(certain person [H, W], unknown [H, W]) from the coarse probability: wide around hair, narrow around clothes."""
-    unit = face.height
-    person, backdrop = probability > 0.9, probability < 0.1
-    y = np.arange(len(probability))[:, None]
+    """(certain person [H, W], unknown [H, W]) from the probability: unknown is wide at hair, narrow at clothes."""
+    unit, size = face.height, len(probability)
+    y = np.arange(size)[:, None] + 0.5
     hair = np.clip((face.landmarks[CHIN, 1] + 0.1 * unit - y) / (0.2 * unit), 0, 1)
-    outside = ndimage.distance_transform_edt(backdrop)
-    inside = ndimage.distance_transform_edt(person)
-    hull = face_hull(face, len(probability))
-    certain = (inside > (0.02 + 0.06 * hair) * unit) | hull
-    unknown = ~certain & ~(outside > (0.02 + 0.08 * hair) * unit)
-    return certain, unknown
+    inside = ndimage.distance_transform_edt(probability > 0.9)
+    outside = ndimage.distance_transform_edt(probability < 0.1)
+    certain = (inside > (0.02 + 0.03 * hair) * unit) | face_hull(face, size)
+    return certain, ~certain & (outside < (0.02 + 0.06 * hair) * unit)
 
 
 def face_hull(face: Face, size: int) -> np.ndarray:
@@ -106,99 +170,6 @@ def face_hull(face: Face, size: int) -> np.ndarray:
     mask = np.zeros((size, size), np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(face.landmarks[:, :2].round().astype(np.int32)), 1)
     return mask > 0
-
-
-def solve_matte(rgb: np.ndarray, prior: np.ndarray, is_known: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Alpha [H, W]: closed-form matting, coarse to fine, with known pixels held and the others drawn to `prior`."""
-    levels = [(rgb, prior, is_known, value)]
-    while min(levels[0][0].shape[:2]) > 160:
-        rgb, prior, is_known, value = levels[0]
-        half = (rgb.shape[1] // 2, rgb.shape[0] // 2)
-        shrunk = [cv2.resize(a.astype(np.float64), half, interpolation=cv2.INTER_AREA) for a in levels[0]]
-        levels.insert(0, (shrunk[0], shrunk[1], shrunk[2] > 0.99, shrunk[3]))
-    alpha = levels[0][1]
-    for rgb, prior, is_known, value in levels:
-        alpha = cv2.resize(alpha.astype(np.float64), rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        alpha = _solve_level(rgb, prior, is_known, value.astype(float), alpha)
-    return np.clip(alpha, 0, 1)
-
-
-def _solve_level(rgb, prior, is_known, value, start, iterations: int = 60, tolerance: float = 1e-4):
-    """Preconditioned conjugate gradients on (L + W) alpha = W target."""
-    laplacian = MattingLaplacian(rgb)
-    weight = np.where(is_known, KNOWN_WEIGHT, PRIOR_WEIGHT)
-    target = np.where(is_known, value, prior)
-    inverse = 1 / (laplacian.diagonal() + weight)
-    alpha = np.where(is_known, value, start)
-    residual = weight * target - laplacian.apply(alpha) - weight * alpha
-    step = inverse * residual
-    energy = (residual * step).sum()
-    stop = tolerance**2 * max((weight * target**2).sum(), 1e-12)
-    for _ in range(iterations):
-        if energy < stop:
-            break
-        image = laplacian.apply(step) + weight * step
-        length = energy / (step * image).sum()
-        alpha = alpha + length * step
-        residual = residual - length * image
-        ahead = inverse * residual
-        energy, before = (residual * ahead).sum(), energy
-        step = ahead + energy / before * step
-    return alpha
-
-
-class MattingLaplacian:
-    """The matting Laplacian of a picture [H, W, 3] over windows of 2 `radius` + 1 pixels, as a linear map."""
-
-    def __init__(self, rgb: np.ndarray, radius: int = 1, epsilon: float = EPSILON):
-        self.rgb = np.ascontiguousarray(rgb, np.float64)
-        self.side = 2 * radius + 1
-        self.count = self._sum(np.ones(rgb.shape[:2]))
-        self.mean = self._sum(self.rgb) / self.count[..., None]
-        products = np.stack([self.rgb[..., i] * self.rgb[..., j] for i, j in _PAIRS], -1)
-        covariance = np.concatenate([self._sum(products[..., :3]), self._sum(products[..., 3:])], -1)
-        covariance /= self.count[..., None]
-        covariance -= np.stack([self.mean[..., i] * self.mean[..., j] for i, j in _PAIRS], -1)
-        covariance[..., [0, 3, 5]] += (epsilon / self.count)[..., None]
-        self.inverse = _invert_symmetric(covariance)
-
-    def apply(self, alpha: np.ndarray) -> np.ndarray:
-        """L alpha [H, W]."""
-        mean = self._sum(alpha) / self.count
-        covariance = self._sum(self.rgb * alpha[..., None]) / self.count[..., None] - self.mean * mean[..., None]
-        slope = _multiply_symmetric(self.inverse, covariance)
-        offset = mean - (slope * self.mean).sum(-1)
-        return self.count * alpha - (self._sum(slope) * self.rgb).sum(-1) - self._sum(offset)
-
-    def diagonal(self) -> np.ndarray:
-        """Diagonal of L [H, W]."""
-        shift = _multiply_symmetric(self.inverse, self.mean)
-        share = 1 / self.count
-        matrix = np.concatenate([self._sum(self.inverse[..., k : k + 3] * share[..., None]) for k in (0, 3)], -1)
-        linear = self._sum(shift * share[..., None])
-        constant = self._sum(share * (1 + (shift * self.mean).sum(-1)))
-        square = (_multiply_symmetric(matrix, self.rgb) * self.rgb).sum(-1)
-        return self.count - square + 2 * (linear * self.rgb).sum(-1) - constant
-
-    def _sum(self, values: np.ndarray) -> np.ndarray:
-        return cv2.boxFilter(values, -1, (self.side, self.side), normalize=False, borderType=cv2.BORDER_CONSTANT)
-
-
-_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-"""Entries of a symmetric 3x3 matrix as they are stored, [..., 6]."""
-
-
-def _invert_symmetric(m: np.ndarray) -> np.ndarray:
-    a, b, c, d, e, f = np.moveaxis(m, -1, 0)
-    cofactors = np.stack([d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b], -1)
-    determinant = a * cofactors[..., 0] + b * cofactors[..., 1] + c * cofactors[..., 2]
-    return cofactors / determinant[..., None]
-
-
-def _multiply_symmetric(m: np.ndarray, v: np.ndarray) -> np.ndarray:
-    x, y, z = v[..., 0], v[..., 1], v[..., 2]
-    a, b, c, d, e, f = (m[..., k] for k in range(6))
-    return np.stack([a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z], -1)
 
 
 def keep_person(alpha: np.ndarray, face: Face) -> np.ndarray:
@@ -214,51 +185,10 @@ def bust_window(face: Face, size: int) -> np.ndarray:
     """Window [size, size] that ends below the shoulders in the arc of a sculpted bust, softly over 1/64 of the crop."""
     y, x = np.mgrid[:size, :size] + 0.5
     roll = np.radians(face.angles_deg[2]) / 3  # shoulders follow the head's lean only a little
-    axis, chin = face.centre[0], face.landmarks[CHIN, 1]
-    right, down = (x - axis) / face.height, (y - chin) / face.height
+    right, down = (x - face.centre[0]) / face.height, (y - face.landmarks[CHIN, 1]) / face.height
     right, down = right * np.cos(roll) + down * np.sin(roll), down * np.cos(roll) - right * np.sin(roll)
     reach = np.abs(right / BUST_HALF_WIDTH) ** 2.5 + np.clip(down / BUST_DROP, 0, None) ** 2.5
     border = (1 - reach**0.4) * BUST_DROP * face.height  # px to the edge, near it and below the chin
     window = np.clip(border / (size / 64) + 0.5, 0, 1)
     below = np.clip(0.5 + 2 * down, 0, 1)  # hair beside and above the face is never cut
     return window * below + (1 - below)
-
-
-def estimate_foreground(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Colour [H, W, 3] of the person alone: what it would be without the background that shines through.
-
-    Smooth foreground and background that mix to the picture, solved from 1 pixel up to full size (Germer, Uelwer,
-    Conrad, Harmeling: Fast Multi-Level Foreground Estimation, ICPR 2020).
-    """
-    size = alpha.shape[0]
-    level, foreground, backdrop = 1, rgb.mean((0, 1), keepdims=True), rgb.mean((0, 1), keepdims=True)
-    while True:
-        image = cv2.resize(rgb.astype(np.float32), (level, level), interpolation=cv2.INTER_AREA)
-        matte = cv2.resize(alpha.astype(np.float32), (level, level), interpolation=cv2.INTER_AREA)
-        shape = (level, level)
-        foreground, backdrop = (
-            cv2.resize(a.astype(np.float32), shape, interpolation=cv2.INTER_LINEAR) for a in (foreground, backdrop)
-        )
-        image = image.reshape(level, level, 3)
-        foreground, backdrop = foreground.reshape(image.shape), backdrop.reshape(image.shape)
-        for _ in range(10 if level <= 32 else 3):
-            foreground, backdrop = _relax_colours(image, matte, foreground, backdrop)
-        if level == size:
-            return np.where(alpha[..., None] > 0.995, rgb, foreground)
-        level = min(2 * level, size)
-
-
-def _relax_colours(image, matte, foreground, backdrop, smooth: float = 1e-4, edge: float = 0.1):
-    """One sweep: each pixel's foreground and backdrop from the picture and the mean of the four neighbours."""
-    weights, pulls_f, pulls_b = 0, 0, 0
-    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        rows = np.clip(np.arange(matte.shape[0]) + dy, 0, matte.shape[0] - 1)[:, None]
-        columns = np.clip(np.arange(matte.shape[1]) + dx, 0, matte.shape[1] - 1)[None]
-        w = smooth + edge * np.abs(matte - matte[rows, columns])
-        weights = weights + w
-        pulls_f = pulls_f + w[..., None] * foreground[rows, columns]
-        pulls_b = pulls_b + w[..., None] * backdrop[rows, columns]
-    f, b = pulls_f / weights[..., None], pulls_b / weights[..., None]
-    miss = image - matte[..., None] * f - (1 - matte[..., None]) * b
-    gain = miss / (matte**2 + (1 - matte) ** 2 + weights)[..., None]
-    return np.clip(f + matte[..., None] * gain, 0, 1), np.clip(b + (1 - matte[..., None]) * gain, 0, 1)

@@ -9,7 +9,7 @@ import numpy as np
 from facecraft.camera import Camera, frame_record, read_frames, transforms_text
 from facecraft.errors import InputError
 from facecraft.face import landmarks as faces
-from facecraft.face import matte
+from facecraft.face import matte, matting
 from facecraft.face.landmarks import Face, find_faces, read_landmarks
 from facecraft.image import Picture, crop_square, read_picture, write_png
 from facecraft.progress import log
@@ -109,8 +109,8 @@ def preprocess(photo: Path, size: int = 512, face: int | None = None) -> Portrai
     crop = crop_square(picture.rgb, left, top, side, size)
     points = read_landmarks(crop, 0.3)
     points = _to_crop(chosen, T).landmarks if points is None else points
-    shown = _shown(picture, left, top, side, size)
-    alpha = matte.cut_out(crop, Face(points), [_to_crop(f, T) for f in others], shown > 0.5)
+    inside = _shown(picture, left, top, side, size)
+    alpha = matte.cut_out(crop, Face(points), [_to_crop(f, T) for f in others], inside)
     alpha = np.minimum(alpha, crop_square(picture.alpha, left, top, side, size))
     camera, focal_note = _camera(picture, Face(points), T, size)
     report = {
@@ -124,7 +124,7 @@ def preprocess(photo: Path, size: int = 512, face: int | None = None) -> Portrai
     }
     for warning in report["warnings"]:
         log.warning(warning)
-    image = matte.estimate_foreground(crop, alpha)
+    image = matting.estimate_foreground(crop, alpha)
     return Portrait(image, alpha, points, _from_crop(points, T), T, camera, report)
 
 
@@ -156,7 +156,7 @@ def _frame(picture: Picture, face: Face, others: list[Face]) -> tuple[float, flo
     T = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale], [0, 0, 1]])
     small = _to_crop(face, T)
     rgb = crop_square(picture.rgb, *corner, wide, 512)
-    person = matte.head_probability(rgb, small) * (_shown(picture, *corner, wide, 512) > 0.5)
+    person = matte.segment_head(rgb, small) * _shown(picture, *corner, wide, 512)
     person *= ~matte.belongs_to_others(small, [_to_crop(f, T) for f in others], 512)
     person *= matte.keep_person(person, small) * matte.bust_window(small, 512)
     y, x = np.nonzero(person > 0.5)
@@ -170,7 +170,7 @@ def _frame(picture: Picture, face: Face, others: list[Face]) -> tuple[float, flo
 
 
 def _shown(picture: Picture, left: float, top: float, side: float, size: int) -> np.ndarray:
-    """1 where a crop [size, size] shows the photo, 0 where it leaves it."""
+    """True where a crop [size, size] shows the photo."""
     height, width = picture.alpha.shape
     x = left + (np.arange(size) + 0.5) * side / size
     y = top + (np.arange(size) + 0.5) * side / size
