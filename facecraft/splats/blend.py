@@ -8,6 +8,7 @@ from numba import njit
 from torch import Tensor
 
 from facecraft.splats.kernels import MOMENTS, blend_tiles, blend_tiles_backward
+from facecraft.splats.scratch import scratch
 from facecraft.splats.threads import run_parts
 from facecraft.splats.tiles import L11, list_tiles
 
@@ -68,8 +69,8 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _slot_grads(tiles, ends, background, upstream, absgrad):
-    grads = np.empty(len(tiles.slots) * (MOMENTS + len(background)), np.float32)
-    spread = np.empty(len(tiles.slots) * 2, np.float32) if absgrad else None
+    grads = scratch("grads", (len(tiles.slots) * (MOMENTS + len(background)),))
+    spread = scratch("spread", (len(tiles.slots) * 2,)) if absgrad else None
     lists = (tiles.records, tiles.record_size, tiles.ids, tiles.slots, tiles.offsets, ends, tiles.columns)
     run_parts(blend_tiles_backward, _PARTS, *lists, background, *upstream, grads, spread)
     return grads, spread

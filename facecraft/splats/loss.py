@@ -13,6 +13,7 @@ from numba import njit
 from torch import Tensor
 from torch.nn.functional import conv2d
 
+from facecraft.splats.scratch import scratch
 from facecraft.splats.simd import LANES, lane_numbers, load, select, store, total
 from facecraft.splats.threads import run_parts
 
@@ -41,8 +42,8 @@ class PhotometricTarget:
         if picture.device.type == "cpu":
             H, W, D = picture.shape
             own = _blurred_moments(self.picture.numpy(), self.picture.numpy())
-            self.moments = np.zeros((2, D, H + 2 * _RADIUS, _stride(W)), np.float32)
-            run_parts(_blur_columns, _PARTS, own[0].ravel(), own[1].ravel(), self.moments[0], self.moments[1])
+            self.moments = np.empty((2, D, H + 2 * _RADIUS, _stride(W)), np.float32)
+            run_parts(_blur_columns, _PARTS, own[0].ravel(), own[1].ravel(), W, self.moments[0], self.moments[1])
 
 
 def photometric_loss(image: Tensor, target: PhotometricTarget, ssim_weight: float = 0.2) -> Tensor:
@@ -79,8 +80,8 @@ class _FusedLoss(torch.autograd.Function):
         x, y, weights = image.detach().contiguous().numpy(), target.picture.numpy(), target.weights.numpy()
         H, W, D = x.shape
         moments = _blurred_moments(x, y)
-        slopes = np.zeros(moments.shape, np.float32)
-        scores, distances = np.zeros((H, D)), np.zeros((H, D))
+        slopes = _planes("slopes", *x.shape)
+        scores, distances = np.empty((H, D)), np.empty((H, D))
         flat = [plane.ravel() for plane in (*moments, *target.moments)]
         run_parts(_score_rows, _PARTS, *flat, W, np.float32(-ssim_weight / x.size), slopes, scores)
         grad = np.empty_like(x)
@@ -96,13 +97,22 @@ class _FusedLoss(torch.autograd.Function):
 
 
 def _stride(width: int) -> int:
-    return -(-width // LANES) * LANES
+    """Floats per row of a plane: an odd number of cache lines, so that eleven rows do not compete for one cache set."""
+    lines = -(-width // 16)
+    return 16 * (lines + 1 - lines % 2)
+
+
+def _planes(name: str, H: int, W: int, D: int) -> np.ndarray:
+    """Planes [3, D, H + 10, stride] to write to, with five rows of zeros above and below."""
+    planes = scratch(name, (3, D, H + 2 * _RADIUS, _stride(W)))
+    planes[:, :, :_RADIUS] = 0
+    planes[:, :, -_RADIUS:] = 0
+    return planes
 
 
 def _blurred_moments(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Planes [3, D, H + 10, stride] of x, x^2 and x y, blurred along the rows, with five rows of zeros above and below."""
-    H, W, D = x.shape
-    moments = np.zeros((3, D, H + 2 * _RADIUS, _stride(W)), np.float32)
+    """Planes of x, x^2 and x y, blurred along the rows."""
+    moments = _planes("moments", *x.shape)
     run_parts(_blur_rows, _PARTS, x, y, moments[0], moments[1], moments[2])
     return moments
 
@@ -139,7 +149,7 @@ def _blur_rows(part, parts, x, y, first, second, mixed):
 
 
 @njit(**_OPTIONS)
-def _blur_columns(part, parts, first, second, means, variances):
+def _blur_columns(part, parts, first, second, W, means, variances):
     """Finish the blur of the first two moments: local means and variances."""
     D, padded, stride = means.shape
     H = padded - 2 * _RADIUS
@@ -147,7 +157,7 @@ def _blur_columns(part, parts, first, second, means, variances):
     for row in range(part * H // parts, (part + 1) * H // parts):
         for c in range(D):
             start = (c * padded + row + _RADIUS) * stride
-            for at in range(start, start + stride, LANES):
+            for at in range(start, start + W, LANES):
                 mean = _blur(first, at, stride)
                 store(to_means, at, mean)
                 store(to_variances, at, _blur(second, at, stride) - mean * mean)

@@ -12,6 +12,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from facecraft.splats.project import ALPHA_MIN
+from facecraft.splats.scratch import scratch
 from facecraft.splats.threads import run_parts
 
 TILE_WIDTH, TILE_HEIGHT = 8, 16
@@ -61,7 +62,8 @@ def list_tiles(
     records = np.empty(M * record_size + 16, np.float32)
     run_parts(_pack, _PARTS, order, means2d, conics, colors, opacities, records, record_size)
     columns, rows = -(-width // TILE_WIDTH), -(-height // TILE_HEIGHT)
-    counts = np.zeros((_PARTS, columns * rows), np.int32)
+    counts = scratch("counts", (_PARTS, columns * rows), np.int32)
+    counts[:] = 0
     run_parts(_count_tiles, _PARTS, records, record_size, M, columns, rows, counts)
     firsts = np.zeros(_PARTS, np.int64)
     np.cumsum(counts.sum(1, dtype=np.int64)[:-1], out=firsts[1:])
@@ -75,8 +77,8 @@ def list_tiles(
 def sort_by_depth(depths: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Indices [M] of the Gaussians with a radius, near to far; equal depths (all > 0) keep their order."""
     N = len(depths)
-    keys, ids = np.empty((2, N), np.uint32), np.empty((2, N), np.int32)
-    return ids[1, : _radix_sort(depths, radii, keys[0], ids[0], keys[1], ids[1])]
+    keys, ids, order = scratch("keys", (2, N), np.uint32), scratch("ids", (N,), np.int32), np.empty(N, np.int32)
+    return order[: _radix_sort(depths, radii, keys[0], ids, keys[1], order)]
 
 
 @intrinsic
