@@ -17,9 +17,10 @@ from facecraft.camera import Camera
 from facecraft.head.interior import paint_interior
 from facecraft.head.model import HeadModel
 from facecraft.head.silhouette import LATITUDE_M, NECK, SKULL, latitudes
-from facecraft.mesh.atlas import Atlas, make_atlas, mirror_texels, sample_pixels, sample_texture, texture_view
+from facecraft.mesh.atlas import Atlas, make_atlas, mirror_texels, sample_pixels, sample_texture
 from facecraft.mesh.geometry import unique_edges, vertex_normals
 from facecraft.mesh.light import fit_light, shade
+from facecraft.mesh.paint import paint_mesh
 from facecraft.mesh.raster import rasterize_mesh
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
@@ -94,23 +95,14 @@ def render_textured(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The lit head: rgb [H, W, 3], alpha [H, W], depth [H, W] m (0 = nothing) and `seen` [H, W]; rgb is not multiplied by alpha."""
     s, faces = supersample, head.faces.numpy()
-    h, w = camera.height, camera.width
-    buffers = rasterize_mesh(camera.resized(w * s, h * s).project(vertices), faces, h * s, w * s)
+    h, w = camera.height * s, camera.width * s
+    buffers = rasterize_mesh(camera.resized(w, h).project(vertices), faces, h, w)
     layers = np.concatenate([texture.albedo, texture.seen[..., None]], 2)
-    view = texture_view(layers, buffers, head.uvs.numpy(), head.faces_uv.numpy())
-    normals = buffers.interpolate(vertex_normals(vertices, faces), faces)
-    normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-6)
-    mask = buffers.mask.astype(np.float32)
-    lit = view[..., :3] * (shade(normals, texture.light) * mask)[..., None]
-
-    def pool(a):
-        return a.reshape(h, s, w, s, -1).mean((1, 3))
-
-    alpha = pool(mask)[..., 0]
-    covered = np.maximum(alpha, 1e-6)
-    depth = pool(np.where(buffers.mask, buffers.depth, 0))[..., 0] / covered
-    rgb = pool(lit) / covered[..., None]
-    return rgb.clip(0, 1).astype(np.float32), alpha, np.where(alpha > 0, depth, 0), pool(view[..., 3])[..., 0] / covered
+    normals = vertex_normals(vertices, faces)
+    painted = paint_mesh(
+        buffers, faces, normals, head.faces_uv.numpy(), head.uvs.numpy(), layers, texture.light, supersample
+    )
+    return painted[..., :3], painted[..., 5], painted[..., 4], painted[..., 3]
 
 
 def _ramp(x, low: float, high: float):

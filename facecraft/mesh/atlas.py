@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
+from facecraft.mesh.raster import rasterize_mesh
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,3 @@ def sample_texture(texture: np.ndarray, uvs: np.ndarray) -> np.ndarray:
     """Bilinear samples of a texture [T, T, D] at uvs [..., 2] (v up)."""
     size = texture.shape[0]
     return sample_pixels(texture, np.stack([uvs[..., 0] * size, (1 - uvs[..., 1]) * size], -1))
-
-
-def texture_view(texture: np.ndarray, buffers: MeshBuffers, uvs: np.ndarray, faces_uv: np.ndarray) -> np.ndarray:
-    """The texture as the buffers see it [H, W, D]; 0 where nothing is seen."""
-    picture = np.zeros((*buffers.face_ids.shape, texture.shape[2]), np.float32)
-    seen = buffers.mask
-    where = np.einsum("nkd,nk->nd", uvs[faces_uv[buffers.face_ids[seen]]], buffers.barycentrics[seen])
-    picture[seen] = sample_texture(texture, where)
-    return picture

@@ -1,0 +1,1 @@
+"""Generative priors: what the head looks like where the photo does not show it."""

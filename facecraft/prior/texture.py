@@ -1,0 +1,42 @@
+"""The open image prior: the textured, hair-shelled head itself, seen from all around; the photo stays as it is."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from facecraft.camera import Camera, orbit_camera
+from facecraft.head.fitted import FittedHead
+from facecraft.head.texture import render_textured
+from facecraft.progress import track
+from facecraft.views import View
+
+PHOTO_WEIGHT = 4.0
+RAISED = ((30, 6, 0), (-20, 4, 45), (65, 3, 60))
+"""Further orbits: elevation (deg), number of views, first azimuth (deg)."""
+
+
+def surround(fitted: FittedHead, image: np.ndarray, alpha: np.ndarray, count: int, size: int) -> list[View]:
+    """The photo, `count` views of an orbit at eye height and 13 from above and below, `size` px square.
+
+    `image` [H, W, 3] and `alpha` [H, W] are the photo's. The first orbit view looks at the face.
+    """
+    vertices = fitted.vertices()
+    _, _, depth, _ = render_textured(fitted.head, vertices, fitted.texture, fitted.camera, supersample=1)
+    views = [View(fitted.camera, image, alpha, depth, "photo", PHOTO_WEIGHT)]
+    for camera in track(orbit_cameras(fitted, vertices, count, size), "rendering views"):
+        rgb, covered, depth, seen = render_textured(fitted.head, vertices, fitted.texture, camera)
+        trust = float((seen * covered).sum() / max(covered.sum(), 1e-6))
+        views.append(View(camera, rgb, covered, depth, "texture", 0.5 + 0.5 * trust))
+    return views
+
+
+def orbit_cameras(fitted: FittedHead, vertices: np.ndarray, count: int, size: int) -> list[Camera]:
+    """Cameras around the head, as far away as the photo's, with a focal length that shows all of it."""
+    target = (vertices.min(0) + vertices.max(0)) / 2
+    reach = np.linalg.norm(vertices - target, axis=1).max()
+    distance = max(np.linalg.norm(fitted.camera.centre - target), 2.5 * reach)
+    focal = 0.48 * size * np.sqrt(distance**2 - reach**2) / reach
+    like = replace(fitted.camera, width=size, height=size, fx=focal, fy=focal)
+    level = [(0, 360 * i / count) for i in range(count)]
+    raised = [(elevation, first + 360 * i / n) for elevation, n, first in RAISED for i in range(n)]
+    return [orbit_camera(like, azimuth, elevation, target, distance) for elevation, azimuth in level + raised]
