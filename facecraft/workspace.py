@@ -1,27 +1,27 @@
-"""The workspace: one folder on disk for one subject, and the record of every stage that worked in it.
+"""The workspace: one folder on disk for one subject.
 
 A stage's outputs are collected in `.partial/STAGE` and moved into place together when the stage succeeds, so a file that
 exists is complete and a failed stage leaves what was there before. `records/STAGE.json` is written last: options, digests
 of what was read and written, versions, wall time, peak memory. A stage whose record still matches is up to date.
 """
 
+import errno
 import fcntl
-import hashlib
 import json
 import os
 import platform
-import resource
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
+from typing import TextIO
 
 from facecraft import __version__
 from facecraft.errors import InputError, WorkspaceError
 from facecraft.progress import log
+from facecraft.records import describe_machine, digest_file, is_unchanged, read_records, sync, write_atomic
 
 SCHEMA = 1
 
@@ -31,33 +31,19 @@ PRODUCERS = {
     "views/enhanced": "enhance-views",
     "avatar": "coin-fit",
     "renders": "render",
+    "sheet.png": "sheet",
 }
-"""Folder of the workspace -> the one stage that writes it."""
+"""Folder or file of the workspace -> the one stage that writes it, in the order of the chain."""
 
 CONVENTIONS = "world = head: metres, +Y up, +Z out of the face, +X to the subject's left; cameras OpenGL c2w on disk"
 
-
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+_OWN_NAMES = (".lock", ".partial", ".workspace.json")
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-def _digest(file) -> str:  # Python 3.10
-    sha = hashlib.sha256()
-    while block := file.read(1 << 20):
-        sha.update(block)
-    return sha.hexdigest()
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` durably: temporary name, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def producer(name: str) -> str:
+    """The stage that writes the file or folder `name`."""
+    return next(stage for folder, stage in PRODUCERS.items() if name == folder or name.startswith(folder + "/"))
 
 
 class Workspace:
@@ -83,7 +69,7 @@ class Workspace:
             workspace._check_schema()
         elif workspace.path.exists() and not workspace.path.is_dir():
             raise WorkspaceError(f"{path} is a file; name a folder for the workspace")
-        elif workspace.path.is_dir() and any(p.name not in (".lock", ".partial") for p in workspace.path.iterdir()):
+        elif workspace.path.is_dir() and any(not p.name.startswith(_OWN_NAMES) for p in workspace.path.iterdir()):
             raise WorkspaceError(f"{path} holds other files; name a new or empty folder for the workspace")
         return workspace
 
@@ -107,58 +93,58 @@ class Workspace:
         """Path of a file or folder of the workspace; WorkspaceError naming the stage to run when it is missing."""
         path = self.path / name
         if not path.exists():
-            stage = next(
-                stage for folder, stage in PRODUCERS.items() if name == folder or name.startswith(folder + "/")
-            )
-            raise WorkspaceError(f"{path} is missing; run `facecraft {stage} {self.path}` first")
+            raise WorkspaceError(f"{path} is missing; run `facecraft {producer(name)} {self.path}` first")
         return path
 
     def files(self, name: str) -> list[str]:
-        """Files below `name`, or `name` itself when it is a file, relative to the workspace, sorted."""
+        """Files below `name`, or `name` itself when it is a file, relative to the workspace, sorted; no checkpoints."""
         path = self.path / name
         found = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-        names = sorted(str(p.relative_to(self.path)) for p in found)
+        names = sorted(p.relative_to(self.path).as_posix() for p in found)
         return [n for n in names if "/checkpoints/" not in n]
+
+    def digests(self, names: tuple[str, ...]) -> dict[str, str]:
+        """Digest of every file below the files or folders `names`."""
+        return {file: digest_file(self.path / file) for name in names for file in self.files(name)}
 
     def records(self) -> dict[str, dict]:
         """Every readable stage record by name, in the order of the stages' start."""
-        found = {}
-        for path in (self.path / "records").glob("*.json"):
-            try:
-                found[path.stem] = json.loads(path.read_text())
-            except ValueError:
-                continue  # a damaged record counts as missing: the stage runs again
-        return dict(sorted(found.items(), key=lambda item: item[1]["started"]))
-
-    def is_current(self, record: dict) -> bool:
-        """Whether what a record says was read and written is still there, unchanged."""
-        return all(
-            (self.path / name).is_file() and digest_file(self.path / name) == digest
-            for files in (record["reads"], record["writes"])
-            for name, digest in files.items()
-        ) and sorted(record["reads"]) == sorted({f for name in record["read_names"] for f in self.files(name)})
+        return read_records(self.path / "records")
 
     @contextmanager
     def locked(self, stage: str) -> Iterator[None]:
-        """Hold the workspace for one process; the kernel frees the lock of a process that dies."""
-        made = not self.path.exists()
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise WorkspaceError(f"{self.path} is in use by {holder}; wait for it to end") from None
-            file.truncate(0)
-            file.write(f"{stage} (process {os.getpid()} on {platform.node()})")
-            file.flush()
+        """Hold the workspace for one process; WorkspaceError when another one holds it."""
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        with self._take_lock(stage):
             try:
                 yield
             finally:
                 (self.path / ".lock").unlink(missing_ok=True)
-                if made and not any(self.path.iterdir()):
-                    self.path.rmdir()
+                for folder in made:
+                    if any(folder.iterdir()):
+                        break
+                    folder.rmdir()
+
+    def _take_lock(self, stage: str) -> TextIO:
+        """The lock file, locked. The kernel frees the lock of a process that dies, so a dead one's is simply taken."""
+        path = self.path / ".lock"
+        while True:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = open(path, "a+")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                with file:
+                    file.seek(0)
+                    holder = file.read().strip() or "another process"
+                raise WorkspaceError(f"{self.path} is in use by {holder}; wait for it to end") from None
+            if _is_file_at(file, path):
+                break
+            file.close()  # its holder removed it after we opened it: this lock guards nothing
+        file.truncate(0)
+        file.write(f"{stage} (process {os.getpid()} on {platform.node()})")
+        file.flush()
+        return file
 
     @contextmanager
     def stage(
@@ -178,7 +164,7 @@ class Workspace:
         for path in inputs:
             if not Path(path).is_file():
                 raise InputError(f"{path} does not exist or is not a file; check the path")
-        with self.locked(stage):
+        with _disk_errors(self.path), self.locked(stage):
             run = StageRun(self, stage, f"{stage}-{key}" if key else stage)
             run.begin(reads, options, inputs, force)
             try:
@@ -203,7 +189,7 @@ class StageRun:
     @property
     def partial(self) -> Path:
         """Folder in which the outputs wait until the stage succeeds."""
-        return self.workspace.path / ".partial" / self.name
+        return self.workspace / ".partial" / self.name
 
     def begin(self, reads: tuple[str, ...], options: dict, inputs: tuple[Path, ...], force: bool) -> None:
         """Digest what the stage depends on and compare it with the last record."""
@@ -213,18 +199,23 @@ class StageRun:
             "stage": self.stage,
             "facecraft": __version__,
             "options": json.loads(json.dumps(options, default=str)),
-            "inputs": {str(p): digest_file(p) for p in inputs},
+            "inputs": {str(Path(p).resolve()): digest_file(p) for p in inputs},
             "read_names": list(reads),
-            "reads": {f: digest_file(self.workspace.path / f) for name in reads for f in self.workspace.files(name)},
+            "reads": self.workspace.digests(reads),
         }
         last = self.workspace.records().get(self.name)
-        same = last is not None and all(last.get(k) == v for k, v in self.record.items())
-        self.up_to_date = same and not force and self.workspace.is_current(last)
-        self.record.update(started=time.time(), weights=[], device="cpu")
+        self.up_to_date = not force and last is not None and self._matches(last)
+        self.record.update(started=time.time(), weights=[])
         if self.up_to_date:
             log.info(f"{self.name}: up to date")
             return
         shutil.rmtree(self.partial, ignore_errors=True)
+
+    def _matches(self, last: dict) -> bool:
+        """Whether the last run had the same options and contents to read, and left what is there now."""
+        same = all(last.get(k) == v for k, v in self.record.items() if k != "inputs")
+        same_inputs = list(last["inputs"].values()) == list(self.record["inputs"].values())  # a photo may move
+        return same and same_inputs and is_unchanged(self.workspace.path, last["writes"])
 
     def output(self, name: str) -> Path:
         """Where to write the file `name` of the workspace; it appears there when the stage succeeds."""
@@ -237,34 +228,35 @@ class StageRun:
         self.record["weights"].append({"name": name, "licence": licence, "digest": digest})
 
     def commit(self) -> None:
-        """Move the outputs into place, remove what the last run wrote and this one did not, write the record."""
-        record_path = self.workspace.path / "records" / f"{self.name}.json"
+        """Move the outputs into place, remove what the last run wrote and this one did not, write the record.
+
+        The old record goes first and the new one comes last: after a crash in between, the stage runs again.
+        """
+        root = self.workspace.path
+        record_path = root / "records" / f"{self.name}.json"
         last = self.workspace.records().get(self.name, {})
-        record_path.unlink(missing_ok=True)
-        written = sorted(str(p.relative_to(self.partial)) for p in self.partial.rglob("*") if p.is_file())
-        for name in written:
-            _sync(self.partial / name)
-            target = self.workspace.path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(self.partial / name, target)
-        for name in set(last.get("writes", {})) - set(written):
-            (self.workspace.path / name).unlink(missing_ok=True)
         self._write_header()
+        record_path.unlink(missing_ok=True)
+        written = sorted(p.relative_to(self.partial).as_posix() for p in self.partial.rglob("*") if p.is_file())
+        for name in written:
+            sync(self.partial / name)
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self.partial / name, root / name)
+        for name in last.get("writes", {}).keys() - set(written):
+            _remove(root, name)
+        for folder in {(root / name).parent for name in written}:
+            sync(folder)
         self.record.update(
-            writes={name: digest_file(self.workspace.path / name) for name in written},
-            bytes=sum((self.workspace.path / name).stat().st_size for name in written),
+            writes={name: digest_file(root / name) for name in written},
+            bytes=sum((root / name).stat().st_size for name in written),
             wall_s=round(time.perf_counter() - self._start, 2),
-            peak_memory_mib=_peak_memory_mib(),
-            versions={
-                "python": platform.python_version(),
-                **{p: metadata.version(p) for p in ("torch", "numpy", "numba")},
-            },
+            **describe_machine(),
         )
         record_path.parent.mkdir(exist_ok=True)
         write_atomic(record_path, json.dumps(self.record, indent=1).encode())
 
     def _write_header(self) -> None:
-        path = self.workspace.path / "workspace.json"
+        path = self.workspace / "workspace.json"
         if not path.is_file():
             header = {"schema": SCHEMA, "subject": self.workspace.path.resolve().name, "conventions": CONVENTIONS}
             write_atomic(path, json.dumps(header, indent=1).encode())
@@ -276,11 +268,28 @@ class StageRun:
             self.partial.parent.rmdir()
 
 
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """A full or forbidden disk as a WorkspaceError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        reason = os.strerror(error.errno).lower()
+        raise WorkspaceError(f"{path} cannot be written ({reason}); free space or name another folder") from error
 
 
-def _peak_memory_mib() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20 if platform.system() == "Darwin" else 1 << 10))
+def _is_file_at(file: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove(root: Path, name: str) -> None:
+    """Remove the file `name` and the folders that it leaves empty."""
+    path = root / name
+    path.unlink(missing_ok=True)
+    while (path := path.parent) != root and path.is_dir() and not any(path.iterdir()):
+        path.rmdir()

@@ -1,0 +1,85 @@
+"""Durable files, their digests, and the records of the stages: what each read and wrote, and what that took."""
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+FIELDS = {"stage", "options", "inputs", "read_names", "reads", "writes", "started", "wall_s", "bytes", "weights"}
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    sha = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` durably: temporary name, fsync, rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_records(folder: Path) -> dict[str, dict]:
+    """The stage records in `folder` by name, earliest start first.
+
+    A damaged record counts as missing, so that its stage runs again.
+    """
+    found = {}
+    for path in folder.glob("[!.]*.json"):
+        try:
+            record = json.loads(path.read_text())
+        except ValueError:
+            continue
+        if isinstance(record, dict) and record.keys() >= FIELDS:
+            found[path.stem] = record
+    return dict(sorted(found.items(), key=lambda item: item[1]["started"]))
+
+
+def is_unchanged(root: Path, digests: dict[str, str]) -> bool:
+    """Whether all files below `root` are there with these digests."""
+    return all((root / name).is_file() and digest_file(root / name) == digest for name, digest in digests.items())
+
+
+def describe_machine() -> dict:
+    """Peak memory of this process, its device, and the versions that shape a result."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    torch = sys.modules.get("torch")
+    used_cuda = torch is not None and torch.cuda.is_initialized()
+    return {
+        "peak_memory_mib": round(peak / (1 << 20 if platform.system() == "Darwin" else 1 << 10)),
+        "device": torch.cuda.get_device_name() if used_cuda else "cpu",
+        "versions": {"python": platform.python_version(), **_versions(("torch", "numpy", "numba", "mediapipe"))},
+    }
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
