@@ -21,7 +21,7 @@ HEAD_RISE = 0.1
 """The middle of the head with its hair is this far above the middle of the face, in face heights."""
 
 MODEL_SIDE = 256
-BUST_DROP, BUST_HALF_WIDTH = 0.55, 1.3
+BUST_DROP, BUST_HALF_WIDTH = 0.55, 1.25
 """The bust ends this far below the chin and this far to the sides of the head's axis, in face heights."""
 
 COLOUR_REACHES = (0.15, 0.4)
@@ -54,14 +54,14 @@ def person_probability(rgb: np.ndarray, face: Face, others: list[Face], inside: 
     allowed = inside & ~belongs_to_others(face, others, size)
     coarse = cv2.resize(np.where(allowed, coarse, 0), (MODEL_SIDE, MODEL_SIDE), interpolation=cv2.INTER_AREA)
     shown = cv2.resize(inside.astype(np.float32), (MODEL_SIDE, MODEL_SIDE), interpolation=cv2.INTER_AREA) > 0.99
-    sharp = sharpen_by_colour(small, coarse, small_face, shown)
+    sharp = drop_stray_patches(sharpen_by_colour(small, coarse, small_face, shown), coarse, small_face)
     return np.where(allowed, cv2.resize(sharp, (size, size), interpolation=cv2.INTER_LINEAR), 0)
 
 
 def segment_head(rgb: np.ndarray, face: Face) -> np.ndarray:
     """Probability of a person [H, W] for a square crop: the mean of segmentations of WINDOWS and their mirror images.
 
-    Each square counts by its resolution and less towards its border, where the network lacks context.
+    Fine squares count far more than wide ones, and all count less towards their border, where the network lacks context.
     """
     size, unit = len(rgb), face.height
     probability, total = np.zeros((size, size)), np.full((size, size), 1e-6)
@@ -74,7 +74,7 @@ def segment_head(rgb: np.ndarray, face: Face) -> np.ndarray:
                 mirrored = model.process(np.ascontiguousarray(patch[:, ::-1])).segmentation_mask[:, ::-1]
                 found = (model.process(patch).segmentation_mask + mirrored) / 2
                 scale = MODEL_SIDE / side
-                weight = _taper(size, left, top, side) / window**2
+                weight = _taper(size, left, top, side) / window**4
                 probability += weight * crop_square(found, -left * scale, -top * scale, size * scale, size)
                 total += weight
     return probability / total
@@ -87,19 +87,20 @@ def _taper(size: int, left: float, top: float, side: float) -> np.ndarray:
     return across[1][:, None] * across[0][None]
 
 
-def sharpen_by_colour(rgb: np.ndarray, coarse: np.ndarray, face: Face, shown: np.ndarray, rounds: int = 3):
+def sharpen_by_colour(rgb: np.ndarray, coarse: np.ndarray, face: Face, shown: np.ndarray, rounds: int = 5):
     """Probability [H, W] that weighs a coarse one with colour: is the pixel like the person near it, or the backdrop?
 
     Person and backdrop have one Gaussian colour model around each pixel, from the pixels that are surely theirs; each
     round is surer. `shown` [H, W] is false where there is no photo to learn from.
     """
     rgb = rgb.astype(np.float64)
-    hull = face_hull(face, len(rgb))
+    core = ndimage.distance_transform_edt(coarse > 0.9) > 0.08 * face.height  # a white shirt may look like the backdrop
+    core |= face_hull(face, len(rgb))
     prior = np.clip(coarse, 0.01, 0.99)
     prior = np.log(prior / (1 - prior))
     probability = coarse
     for _ in range(rounds):
-        person, backdrop = ((probability > 0.9) | hull) & shown, (probability < 0.1) & shown
+        person, backdrop = ((probability > 0.9) | core) & shown, (probability < 0.1) & shown
         evidence, total = np.zeros(coarse.shape), np.full(coarse.shape, 1e-3)
         for reach in COLOUR_REACHES:
             weight_p, likely_p = _local_likelihood(rgb, person, reach * face.height)
@@ -110,7 +111,7 @@ def sharpen_by_colour(rgb: np.ndarray, coarse: np.ndarray, face: Face, shown: np
         trust = np.clip(total / 0.05, 0, 1)  # far from either side the colour says nothing
         odds = prior + trust * np.clip(evidence / total, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
         odds = cv2.GaussianBlur(odds, (0, 0), max(0.006 * face.height, 0.3))
-        probability = np.where(hull, 1.0, 1 / (1 + np.exp(-odds)))
+        probability = np.where(core, 1.0, 1 / (1 + np.exp(-odds)))
     return probability
 
 
@@ -128,6 +129,17 @@ def _local_likelihood(rgb: np.ndarray, mask: np.ndarray, reach: float) -> tuple[
     away = rgb - mean
     distance = (multiply_symmetric(precision, away) * away).sum(-1)
     return share, -0.5 * np.minimum(distance, 16) - 0.5 * np.log(np.maximum(determinant, 1e-12))
+
+
+def drop_stray_patches(sharp: np.ndarray, coarse: np.ndarray, face: Face) -> np.ndarray:
+    """`sharp` [H, W] without thick patches that only colour speaks for and that barely touch the head: other things."""
+    radius = 0.03 * face.height
+    inner = ndimage.distance_transform_edt(sharp > 0.5) > radius
+    labels, count = ndimage.label(inner)
+    head = np.bincount(labels[face_hull(face, len(sharp))], minlength=2)[1:].argmax() + 1
+    support = ndimage.mean(coarse, labels, np.arange(1, count + 1))
+    stray = np.isin(labels, [i for i in range(1, count + 1) if i != head and support[i - 1] < 0.35])
+    return np.where(ndimage.distance_transform_edt(~stray) < 2 * radius, 0, sharp) if stray.any() else sharp
 
 
 def _spread(values: np.ndarray, reach: float) -> np.ndarray:
@@ -187,8 +199,8 @@ def bust_window(face: Face, size: int) -> np.ndarray:
     roll = np.radians(face.angles_deg[2]) / 3  # shoulders follow the head's lean only a little
     right, down = (x - face.centre[0]) / face.height, (y - face.landmarks[CHIN, 1]) / face.height
     right, down = right * np.cos(roll) + down * np.sin(roll), down * np.cos(roll) - right * np.sin(roll)
-    reach = np.abs(right / BUST_HALF_WIDTH) ** 2.5 + np.clip(down / BUST_DROP, 0, None) ** 2.5
-    border = (1 - reach**0.4) * BUST_DROP * face.height  # px to the edge, near it and below the chin
+    reach = np.hypot(right / BUST_HALF_WIDTH, np.clip(down / BUST_DROP, 0, None))
+    border = (1 - reach) * BUST_DROP * face.height  # px to the edge, near it and below the chin
     window = np.clip(border / (size / 64) + 0.5, 0, 1)
     below = np.clip(0.5 + 2 * down, 0, 1)  # hair beside and above the face is never cut
     return window * below + (1 - below)

@@ -11,8 +11,9 @@ import numpy as np
 EPSILON = 1e-4
 """Regulariser of the colour lines, for colours in [0, 1]: above JPEG noise, below the contrast of hair."""
 
-KNOWN_WEIGHT, PRIOR_WEIGHT = 100.0, 0.05
-"""How firmly alpha is held to known pixels, and to the prior elsewhere; the Laplacian's diagonal is at most 9."""
+KNOWN_WEIGHT, SURE_WEIGHT, UNSURE_WEIGHT = 100.0, 1.0, 0.02
+"""How firmly alpha is held to known pixels, and elsewhere to a prior near 0 or 1, or near 1/2. The Laplacian's diagonal is
+at most 9; without a prior it drags alpha along every edge of a busy backdrop."""
 
 
 def solve_matte(rgb: np.ndarray, prior: np.ndarray, is_known: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -33,7 +34,7 @@ def solve_matte(rgb: np.ndarray, prior: np.ndarray, is_known: np.ndarray, value:
 def _solve_level(rgb, prior, is_known, value, start, iterations: int = 60, tolerance: float = 1e-4):
     """Preconditioned conjugate gradients on (L + W) alpha = W target."""
     laplacian = MattingLaplacian(rgb)
-    weight = np.where(is_known, KNOWN_WEIGHT, PRIOR_WEIGHT)
+    weight = np.where(is_known, KNOWN_WEIGHT, UNSURE_WEIGHT + SURE_WEIGHT * (2 * prior - 1) ** 4)
     target = np.where(is_known, value, prior)
     inverse = 1 / (laplacian.diagonal() + weight)
     alpha = np.where(is_known, value, start)
