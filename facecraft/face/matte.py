@@ -29,6 +29,8 @@ COLOUR_REACHES = (0.15, 0.4)
 
 COLOUR_NOISE = 0.03
 LOG_ODDS_LIMIT = 5.0
+HAZE_DOUBT = 1.5
+"""Log-odds taken from a coarse 1/2: where the network wavers over a wide patch it is mostly backdrop."""
 
 
 def cut_out(rgb: np.ndarray, face: Face, others: list[Face], inside: np.ndarray) -> np.ndarray:
@@ -97,7 +99,7 @@ def sharpen_by_colour(rgb: np.ndarray, coarse: np.ndarray, face: Face, shown: np
     core = ndimage.distance_transform_edt(coarse > 0.9) > 0.08 * face.height  # a white shirt may look like the backdrop
     core |= face_hull(face, len(rgb))
     prior = np.clip(coarse, 0.01, 0.99)
-    prior = np.log(prior / (1 - prior))
+    prior = np.log(prior / (1 - prior)) - HAZE_DOUBT * 4 * coarse * (1 - coarse)
     probability = coarse
     for _ in range(rounds):
         person, backdrop = ((probability > 0.9) | core) & shown, (probability < 0.1) & shown
