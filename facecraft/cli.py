@@ -11,7 +11,7 @@ import typer
 from facecraft import __version__
 from facecraft.errors import FacecraftError
 
-STAGES = ("doctor", "sample", "preprocess", "fit-3dmm", "enhance-views", "coin-fit", "render", "status")
+STAGES = ("doctor", "sample", "preprocess", "fit-3dmm", "enhance-views", "coin-fit", "render", "sheet", "status")
 
 app = typer.Typer(
     add_completion=False,
@@ -41,13 +41,13 @@ def as_command(main):
     @functools.wraps(main)
     def command(*args, log: str = "text", **kwargs):
         from facecraft.console import install_handler
+        from facecraft.progress import log as logger
 
         handler = install_handler(log)
         try:
             result = main(*args, **kwargs)
         except FacecraftError as error:
-            handler.close()
-            typer.echo(f"error: {error}", err=True)
+            logger.error(str(error))
             raise typer.Exit(1)
         finally:
             handler.close()

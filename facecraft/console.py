@@ -7,6 +7,11 @@ import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+
+def _prefix(record: logging.LogRecord) -> str:
+    return f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
 
 
 class JsonHandler(logging.Handler):
@@ -30,8 +35,7 @@ class PlainHandler(logging.Handler):
             if quarter == 4 * (record.done - 1) // record.total:
                 return
             message = f"{message}: {record.done}/{record.total}"
-        prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        sys.stderr.write(f"{prefix}{message}\n")
+        sys.stderr.write(f"{_prefix(record)}{message}\n")
 
 
 class RichHandler(logging.Handler):
@@ -52,8 +56,13 @@ class RichHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         if not hasattr(record, "done"):
-            style = "yellow" if record.levelno >= logging.WARNING else "dim"
-            self.progress.console.print(message, style=style, highlight=False, markup=False)
+            if record.levelno >= logging.ERROR:
+                self.progress.stop()
+            style = (
+                "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else "dim"
+            )
+            text = Text(f"{_prefix(record)}{message}", style)
+            self.progress.console.print(text, soft_wrap=True)
             return
         if record.done == record.total or time.monotonic() - self.drawn > 0.1:
             self.drawn = time.monotonic()
