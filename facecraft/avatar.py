@@ -216,4 +216,8 @@ def _read_camera(path: Path, tensors: dict[str, Tensor]) -> Camera:
         raise InputError(
             f"{path} has camera.intrinsics {[width, height, *lens]}; sizes and focal lengths must be positive"
         )
-    return Camera(int(width), int(height), *lens, T_camera_world=tensors["camera.T_camera_world"].numpy())
+    pose = tensors["camera.T_camera_world"]
+    rotation, last = pose[:3, :3], pose.new_tensor([0, 0, 0, 1])
+    if not torch.allclose(rotation @ rotation.mT, torch.eye(3).to(pose), atol=1e-5) or not torch.equal(pose[3], last):
+        raise InputError(f"{path} has camera.T_camera_world that is not a rotation and a shift; make it again")
+    return Camera(int(width), int(height), *lens, T_camera_world=pose.numpy())

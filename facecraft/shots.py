@@ -22,6 +22,7 @@ from facecraft.progress import track
 from facecraft.video import COMMENT, VideoWriter
 
 ORBIT_S = 4.0
+LONGEST_FRAMES = 100_000
 _FILL = 0.8
 """Share of the shorter side of the picture that the head takes in front and orbit views."""
 
@@ -89,7 +90,10 @@ def _motion(name: str, fps: float) -> Motion:
         return built_in_motion(name, fps)
     if not Path(name).is_file():
         raise InputError(f"motion {name!r} is neither a file nor one of {', '.join(MOTIONS)}; check the name")
-    return read_motion(Path(name)).resampled(fps)
+    motion = read_motion(Path(name))
+    if motion.times[-1] * fps > LONGEST_FRAMES:
+        raise InputError(f"motion {name} lasts {motion.times[-1]:.0f} s; give at most {LONGEST_FRAMES} frames")
+    return motion.resampled(fps)
 
 
 def _source_motion(avatar: Avatar, count: int, fps: float) -> Motion:
@@ -109,7 +113,10 @@ def _cameras(avatar: Avatar, name: str, size: int) -> list[Camera]:
         return [_sized(avatar.camera, size)]
     if not Path(name).is_file():
         raise InputError(f"camera {name!r} is neither a file nor front, source or orbit; check the name")
-    cameras = [_sized(camera, size) for _, camera in read_frames(Path(name))]
+    cameras = [camera for _, camera in read_frames(Path(name))]
+    if any(min(camera.width, camera.height, camera.fx, camera.fy) <= 0 for camera in cameras):
+        raise InputError(f"camera {name} has a size or focal length that is not positive; mend w, h, fl_x, fl_y")
+    cameras = [_sized(camera, size) for camera in cameras]
     if len({(camera.width, camera.height) for camera in cameras}) != 1:
         raise InputError(f"camera {name} has no frames, or frames of several shapes; give cameras of one shape")
     return cameras

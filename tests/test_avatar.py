@@ -114,6 +114,7 @@ def test_foreign_metadata_is_refused_by_name(saved, metadata, named):
         ("binding", torch.tensor(1, dtype=torch.int32), "binding of shape"),
         ("camera.intrinsics", torch.tensor([0.0, 10, 1, 1, 0, 0], dtype=torch.float64), "camera.intrinsics"),
         ("camera.intrinsics", torch.tensor([10.0, 1e9, 1, 1, 0, 0], dtype=torch.float64), "camera.intrinsics"),
+        ("camera.T_camera_world", torch.zeros(4, 4, dtype=torch.float64), "not a rotation"),
         ("camera.T_camera_world", torch.full((4, 4), torch.inf, dtype=torch.float64), "camera.T_camera_world"),
     ],
 )

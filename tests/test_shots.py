@@ -115,6 +115,22 @@ def test_unknown_words_are_named(avatar, arguments, named):
         plan_shots(avatar, **arguments)
 
 
+def test_cameras_and_motions_that_cannot_be_shown_are_refused(avatar, tmp_path):
+    flat = frame_record(Camera(0, 40, 100, 100, 30, 20), file_path="a.png")
+    mixed = [frame_record(Camera(w, 40, 100, 100, 30, 20), file_path="a.png") for w in (40, 60)]
+    for name, records, named in (
+        ("flat", [flat], "not positive"),
+        ("mixed", mixed, "one shape"),
+        ("none", [], "no frames"),
+    ):
+        (tmp_path / f"{name}.json").write_text(transforms_text(records))
+        with pytest.raises(InputError, match=named):
+            plan_shots(avatar, str(tmp_path / f"{name}.json"))
+    (tmp_path / "long.json").write_text(json.dumps({"fps": 1e-9, "frames": [{"jawOpen": 0}] * 2}))
+    with pytest.raises(InputError, match="lasts 1000000000 s"):
+        plan_shots(avatar, motion=str(tmp_path / "long.json"))
+
+
 def test_backgrounds():
     assert parse_background("white").tolist() == [1, 1, 1]
     assert parse_background("transparent") is None
