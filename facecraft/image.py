@@ -35,6 +35,16 @@ class Picture:
     focal_px: float | None = None
     focal_note: str = "no focal length in the EXIF data"
 
+    @property
+    def is_cut_out(self) -> bool:
+        """Whether somebody has already removed the backdrop: a good part is transparent."""
+        return bool((self.alpha < 0.5).mean() > 0.05)
+
+    @property
+    def flat(self) -> np.ndarray:
+        """The picture [H, W, 3] on white where it is transparent."""
+        return self.rgb if self.alpha.min() == 1 else self.rgb * self.alpha[..., None] + 1 - self.alpha[..., None]
+
 
 def read_picture(path: Path) -> Picture:
     """Read JPEG, PNG, WebP, TIFF, BMP or GIF (first frame), 8 or 16 bit, any colour mode, EXIF-upright, ICC to sRGB.
@@ -43,11 +53,13 @@ def read_picture(path: Path) -> Picture:
     """
     image = _open(Path(path))
     try:
-        focal_px, note = _focal(image)
+        exif = dict(image.getexif().get_ifd(ExifTags.IFD.Exif))
+        focal_px, note = focal_from_exif(exif, *image.size)
         image = ImageOps.exif_transpose(image)
-        rgb, alpha = _to_srgb(image)
     except _BROKEN as error:
-        raise InputError(f"{path} is damaged ({error}); copy or download it again") from error
+        log.warning(f"the EXIF data of {path} is damaged ({error}); the picture is taken as it lies")
+        focal_px, note = None, "the EXIF data is damaged"
+    rgb, alpha = _to_srgb(image)
     return Picture(rgb, alpha, focal_px, note)
 
 
@@ -121,12 +133,6 @@ def _grey_to_srgb(grey: np.ndarray, profile: bytes | None) -> np.ndarray:
     ramp.info["icc_profile"] = profile
     curve = np.asarray(_apply_profile(ramp))[0] / 255.0
     return np.stack([np.interp(grey * 255, np.arange(256), curve[:, c]) for c in range(3)], -1).astype(np.float32)
-
-
-def _focal(image: Image.Image) -> tuple[float | None, str]:
-    """Focal length in pixels of the picture as it is stored, and where it comes from."""
-    exif = dict(image.getexif().get_ifd(ExifTags.IFD.Exif))
-    return focal_from_exif(exif, *image.size)
 
 
 def focal_from_exif(exif: dict, width: int, height: int) -> tuple[float | None, str]:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from facecraft.image import crop_square, to_bytes
@@ -22,15 +23,12 @@ UPPER_LIP, LOWER_LIP = 13, 14
 MIRRORED = np.array([[33, 263], [133, 362], [234, 454], [61, 291], [127, 356], [172, 397], [70, 300], [98, 327]])
 """Pairs of landmarks (subject's right, subject's left) that mirror each other."""
 
-CONFIDENCES = (0.5, 0.3, 0.15)
-"""Tried in turn until a face is found: paintings and turned heads score low."""
-
 MODEL_FILES = (
     "face_detection/face_detection_short_range.tflite",
     "face_detection/face_detection_full_range_sparse.tflite",
     "face_landmark/face_landmark_with_attention.tflite",
 )
-_DETECT_SIDE = 1280
+_DETECT_SIDE, _DETECTOR_SIDE = 1600, 384
 
 
 @dataclass(frozen=True)
@@ -79,16 +77,17 @@ class Face:
 def find_faces(rgb: np.ndarray) -> list[Face]:
     """All faces of a picture [H, W, 3], left to right; an empty list when there is none.
 
-    Boxes come from both MediaPipe detectors; when they see nothing, from overlapping tiles (small faces) and from the
-    picture with a border (faces that fill it). Each box is confirmed by the landmark model on its own enlarged crop.
+    Boxes come from both MediaPipe detectors; when they see nothing, from the picture with a border (faces that fill it)
+    and from overlapping tiles (small faces). Each box is confirmed by the landmark model on its own enlarged crop.
     """
-    for confidence in CONFIDENCES:
-        for windows in (_whole, _with_border, _tiles):
-            boxes = [b for window in windows(rgb) for b in _detect(rgb, window, confidence)]
-            faces = [f for f in (find_landmarks(rgb, b, confidence) for b in _distinct(boxes)) if f is not None]
-            faces = _distinct_faces(faces)
-            if faces:
-                return sorted(faces, key=lambda face: face.centre[0])
+    scale = min(1.0, _DETECT_SIDE / max(rgb.shape[:2]))
+    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
+    for windows, confidence in SEARCHES:
+        boxes = _distinct(_detect(small, windows(small), confidence))
+        faces = [find_landmarks(rgb, box / scale, max(confidence, 0.3)) for box in boxes]
+        faces = _distinct_faces([face for face in faces if face is not None])
+        if faces:
+            return sorted(faces, key=lambda face: face.centre[0])
     return []
 
 
@@ -152,23 +151,30 @@ def _with_border(rgb: np.ndarray) -> list[np.ndarray]:
 
 
 def _tiles(rgb: np.ndarray) -> list[np.ndarray]:
-    """Squares of 1/2 and 1/4 of the longer side that overlap by half."""
+    """Squares of 1/2 and 1/4 of the longer side that overlap by half; none so small that their faces would be useless."""
     height, width = rgb.shape[:2]
-    tiles = []
-    for side in (max(height, width) / 2, max(height, width) / 4):
-        tiles += [np.array([x, y, side]) for y in np.arange(0, height, side / 2) for x in np.arange(0, width, side / 2)]
-    return tiles
+    sides = [side for side in (max(height, width) / 2, max(height, width) / 4) if side >= 192]
+    return [
+        np.array([x, y, side])
+        for side in sides
+        for y in np.arange(0, max(height - side / 2, 1), side / 2)
+        for x in np.arange(0, max(width - side / 2, 1), side / 2)
+    ]
 
 
-def _detect(rgb: np.ndarray, window: np.ndarray, confidence: float) -> list[np.ndarray]:
-    """Boxes (left, top, right, bottom px, score) [5] that either detector sees in a square (left, top, side)."""
-    left, top, side = window
-    patch = to_bytes(crop_square(rgb, left, top, side, int(min(_DETECT_SIDE, max(side, 256)))))
+SEARCHES = ((_whole, 0.5), (_with_border, 0.5), (_tiles, 0.5), (_whole, 0.2), (_with_border, 0.2))
+"""Where to look and how sure to be, until a face is found; turned and painted faces score low."""
+
+
+def _detect(rgb: np.ndarray, windows: list[np.ndarray], confidence: float) -> list[np.ndarray]:
+    """Boxes (left, top, right, bottom px, score) [5] that either detector sees in squares (left, top, side)."""
     boxes = []
-    with quiet_mediapipe() as mp:
-        for model in (0, 1):
-            with mp.solutions.face_detection.FaceDetection(confidence, model) as detector:
-                for found in detector.process(patch).detections or []:
+    with quiet_mediapipe() as mp, contextlib.ExitStack() as stack:
+        models = [stack.enter_context(mp.solutions.face_detection.FaceDetection(confidence, m)) for m in (0, 1)]
+        for left, top, side in windows:
+            patch = to_bytes(crop_square(rgb, left, top, side, _DETECTOR_SIDE))
+            for model in models:
+                for found in model.process(patch).detections or []:
                     box = found.location_data.relative_bounding_box
                     corners = np.array([box.xmin, box.ymin, box.xmin + box.width, box.ymin + box.height]) * side
                     boxes.append(np.append(corners + [left, top, left, top], found.score[0]))

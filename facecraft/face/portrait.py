@@ -1,13 +1,14 @@
 """The portrait: one person of a photo, cropped to a normal scale, cut out, with landmarks, camera and a report."""
 
 import json
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from facecraft.camera import Camera, frame_record, read_frames, transforms_text
-from facecraft.errors import InputError
+from facecraft.errors import InputError, WorkspaceError
 from facecraft.face import landmarks as faces
 from facecraft.face import matte, matting
 from facecraft.face.landmarks import Face, find_faces, read_landmarks
@@ -75,13 +76,17 @@ class Source:
 
 
 def load_source(workspace: Workspace) -> Source:
-    """What preprocess wrote. WorkspaceError when it has not run; InputError when a file was replaced by another kind."""
-    folder = workspace.require("source")
+    """What preprocess wrote. WorkspaceError when it has not run or a file is damaged, InputError for a damaged picture."""
     (frame, camera), *_ = read_frames(workspace.require("source/transforms.json"))
-    picture = read_picture(folder / frame["file_path"])
-    with np.load(workspace.require("source/landmarks.npz")) as arrays:
-        points = arrays["landmarks"].astype(np.float64)
-    report = json.loads(workspace.require("source/report.json").read_text())
+    picture = read_picture(workspace.require(f"source/{frame['file_path']}"))
+    try:
+        with np.load(workspace.require("source/landmarks.npz")) as arrays:
+            points = arrays["landmarks"].astype(np.float64)
+        report = json.loads(workspace.require("source/report.json").read_text())
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise WorkspaceError(
+            f"{workspace.path}/source is damaged ({error}); run `facecraft preprocess --force` again"
+        ) from error
     return Source(picture.rgb, picture.alpha, points, camera, report)
 
 
@@ -99,6 +104,7 @@ def preprocess(photo: Path, size: int = 512, face: int | None = None) -> Portrai
     InputError: what `read_picture` refuses; no face; a face under 64 px; a number that no face has.
     """
     picture = read_picture(photo)
+    picture = replace(picture, rgb=picture.flat)
     found = find_faces(picture.rgb)
     index = _choose(photo, found, face)
     chosen, others = found[index], [f for i, f in enumerate(found) if i != index]
@@ -110,8 +116,11 @@ def preprocess(photo: Path, size: int = 512, face: int | None = None) -> Portrai
     points = read_landmarks(crop, 0.3)
     points = _to_crop(chosen, T).landmarks if points is None else points
     inside = _shown(picture, left, top, side, size)
-    alpha = matte.cut_out(crop, Face(points), [_to_crop(f, T) for f in others], inside)
-    alpha = np.minimum(alpha, crop_square(picture.alpha, left, top, side, size))
+    near = [_to_crop(f, T) for f in others]
+    if picture.is_cut_out:
+        alpha = matte.trim(crop_square(picture.alpha, left, top, side, size) * inside, Face(points), near)
+    else:
+        alpha = matte.cut_out(crop, Face(points), near, inside)
     camera, focal_note = _camera(picture, Face(points), T, size)
     report = {
         "photo": Path(photo).name,
@@ -120,6 +129,7 @@ def preprocess(photo: Path, size: int = 512, face: int | None = None) -> Portrai
         "chosen": {"number": index + 1, "why": "asked for" if face else "the largest" if others else "the only one"},
         "crop": {"left": left, "top": top, "side": side, "size": size, "side_in_face_heights": side / chosen.height},
         "focal": {"px": camera.fx, "source": focal_note},
+        "matte": "the picture's own transparency" if picture.is_cut_out else "segmentation and closed-form matting",
         **_judge(picture, chosen),
     }
     for warning in report["warnings"]:
