@@ -11,7 +11,8 @@ PYTHON ?= $(shell for python in python3.11 python3.10 python3.12 python3; do \
 	&& echo "$$python" && break; done)
 BIN := .venv/bin
 DEMO := demo
-PORTRAITS ?= $(wildcard ../shared/data/portraits)
+PORTRAITS ?= $(or $(wildcard ../shared/data/portraits),build/portraits)
+QUALITY ?= draft
 
 help:  ## print this list
 	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -22,10 +23,12 @@ help:  ## print this list
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: .venv/stamp  ## turn the sample portrait into an avatar and videos, in demo/
+$(DEMO)/astronaut.png: | .venv/stamp
 	mkdir -p $(DEMO)
-	$(BIN)/facecraft sample $(DEMO)/astronaut.png
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/facecraft-quick $(DEMO)/astronaut.png $(DEMO)/astronaut.ws
+	$(BIN)/facecraft sample $@ > /dev/null
+
+demo: .venv/stamp $(DEMO)/astronaut.png  ## turn the sample portrait into an avatar and videos, in demo/
+	$(BIN)/facecraft-quick $(DEMO)/astronaut.png $(DEMO)/astronaut.ws --quality draft
 
 test: .venv/stamp  ## run the tests
 	$(BIN)/python -m pytest -q --durations=5
@@ -38,11 +41,18 @@ format: .venv/stamp  ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/stamp  ## measure the chain on every portrait in PORTRAITS=FOLDER (default: the sample)
-	$(BIN)/python benchmarks/chain.py build/bench $(PORTRAITS)
+build/portraits: .venv/stamp
+	mkdir -p $@
+	$(BIN)/facecraft sample --force $@/astronaut.png > /dev/null
 
-gallery: .venv/stamp  ## contact sheets of every portrait in PORTRAITS=FOLDER, in gallery/
-	$(BIN)/python benchmarks/gallery.py gallery build/bench $(PORTRAITS)
+bench: .venv/stamp $(PORTRAITS)  ## measure the chain on every portrait in PORTRAITS=FOLDER (default: the sample)
+	rm -rf build/bench
+	examples/batch.sh $(PORTRAITS) build/bench 1 --quality $(QUALITY) || true
+	$(BIN)/python benchmarks/chain.py build/bench
+
+gallery: .venv/stamp $(PORTRAITS)  ## contact sheets of every portrait in PORTRAITS=FOLDER, in gallery/
+	examples/batch.sh $(PORTRAITS) build/bench 2 --quality $(QUALITY) || true
+	$(BIN)/python benchmarks/gallery.py build/bench gallery
 
 build: .venv/stamp  ## build the sdist and the wheel, in dist/
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet build
