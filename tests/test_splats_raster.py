@@ -14,7 +14,7 @@ from facecraft.splats.tiles import sort_by_depth
 NAMES = ("means", "quats", "scales", "opacities", "colors")
 
 
-def random_scene(N=400, width=61, height=45, seed=0, scale=0.15, channels=3):
+def random_scene(N=300, width=45, height=35, seed=0, scale=0.15, channels=3):
     g = torch.Generator().manual_seed(seed)
     scene = dict(
         means=torch.rand(N, 3, generator=g) * 2 - 1,
@@ -28,7 +28,7 @@ def random_scene(N=400, width=61, height=45, seed=0, scale=0.15, channels=3):
     return scene, dict(viewmats=view[None], Ks=K[None], width=width, height=height)
 
 
-def head_scene(N=2000, size=96, degree=None):
+def head_scene(N=1500, size=56, degree=None):
     """Flat Gaussians on an ellipsoid of head size, seen by two cameras 1 m away."""
     g = torch.Generator().manual_seed(3)
     normal = torch.nn.functional.normalize(torch.randn(N, 3, generator=g), dim=-1)
@@ -165,12 +165,12 @@ def test_depth_background_and_partial_tiles():
 
 
 def test_opaque_gaussians_stop_pixels():
-    scene, camera = random_scene(N=600, scale=0.3)
+    scene, camera = random_scene(N=500, scale=0.3)
     scene["opacities"] = 0.9 + 0.099 * scene["opacities"]
     compare(scene, camera)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 5, 8, 11])
+@pytest.mark.parametrize("channels", [1, 5, 11])
 def test_any_number_of_channels(channels):
     scene, camera = random_scene(N=150, width=24, height=24, channels=channels)
     compare(scene, camera, background=torch.rand(channels, dtype=torch.float64))
@@ -178,7 +178,7 @@ def test_any_number_of_channels(channels):
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
 def test_head_with_harmonics_from_two_cameras(degree):
-    scene, camera = head_scene(N=1000, size=48, degree=degree)
+    scene, camera = head_scene(N=600, size=40, degree=degree)
     compare(scene, camera, degree=degree, grad_bar=1e-3)
 
 

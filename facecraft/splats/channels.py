@@ -103,15 +103,38 @@ def add_dot(typing, a, b, base):
     return float32x8(a, a, float32x8), codegen
 
 
+# Pairs of lanes taken from two vectors a (0-7) and b (8-15), for the three steps that sum eight vectors at once. Each step adds
+# what the first list picks to what the second picks; the halves of a register are crossed in the last step only.
+_FOLDS = (
+    ([0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]),
+    ([0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]),
+    ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]),
+)
+
+
+def _eight_totals(builder, vectors):
+    """One vector with the sums of the lanes of eight vectors, in their order."""
+    for first, second in _FOLDS:
+        masks = [ir.Constant(ir.VectorType(ir.IntType(32), 8), lanes) for lanes in (first, second)]
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [builder.fadd(*(builder.shuffle_vector(a, b, mask) for mask in masks)) for a, b in pairs]
+    return vectors[0]
+
+
 @intrinsic
 def store_totals(typing, array, index, channels):
     """`array[index + c]` = sum of the lanes of channel c."""
 
     def codegen(context, builder, signature, args):
         data, start, values = args
-        for c, value in enumerate(_unpack(builder, values, channels.count)):
+        vectors = _unpack(builder, values, channels.count)
+        whole = len(vectors) - len(vectors) % 8
+        for c in range(0, whole, 8):
             at = builder.add(start, ir.Constant(start.type, c))
-            builder.store(_total(builder, value), _address(context, builder, array, data, at))
+            _store(context, builder, array, data, at, _eight_totals(builder, vectors[c : c + 8]))
+        for c in range(whole, len(vectors)):
+            at = builder.add(start, ir.Constant(start.type, c))
+            builder.store(_total(builder, vectors[c]), _address(context, builder, array, data, at))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, channels), codegen

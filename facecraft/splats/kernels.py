@@ -223,9 +223,8 @@ def _blend_backward(records, at, x0, y0, first, last, background, planes, grads,
     if spread is not None:
         spread[2 * slot], spread[2 * slot + 1] = total(spread_x), total(spread_y)
     slot *= MOMENTS + len(background)
-    grads[slot], grads[slot + 1], grads[slot + 2] = total(g_sum), total(gx), total(gy_sum)
-    grads[slot + 3], grads[slot + 4], grads[slot + 5] = total(gx * dx), total(gy_sum * dx), total(gyy_sum)
-    store_totals(grads, slot + MOMENTS, v_colors)
+    moments = (g_sum, gx, gy_sum, gx * dx, gy_sum * dx, gyy_sum)
+    store_totals(grads, slot, moments + v_colors)
 
 
 @_inline
