@@ -26,8 +26,8 @@ _LOOK_DEG = {"In": 25.0, "Out": 25.0, "Up": 20.0, "Down": 23.0}
 # lids overlap by this much when shut: a gap of exactly 0 shows the eye between vertices
 _LID_OVERLAP_M = 0.6e-3
 _LID_GAIN_MAX = 2.0
-# full mouthClose on a full jawOpen makes the lips cross by 7.5 mm; this share makes them meet
-_MOUTH_CLOSE_SHARE = 0.8
+# inner lip points above one another, iBUG numbers, upper then lower
+_LIP_PAIRS = ((61, 62, 63), (67, 66, 65))
 # upper and lower lid points above one another, iBUG numbers, left eye then right
 _LID_PAIRS = (((43, 47), (44, 46)), ((37, 41), (38, 40)))
 
@@ -66,20 +66,20 @@ class OpenHead(HeadModel):
         self._find_channels()
 
     def _spread_expressions(self):
-        """The sparse expressions as one matrix over the vertices that any of them moves: one product per head."""
-        self.moving, places = torch.unique(self.expression_vertices, return_inverse=True)
+        """The sparse expressions as one matrix: identity and expressions are then one product each."""
         rows = torch.repeat_interleave(torch.arange(len(self.expression_names)), self.expression_starts.diff())
-        dense = torch.zeros(len(self.expression_names), len(self.moving), 3)
-        dense[rows, places] = self.expression_deltas
+        dense = torch.zeros(len(self.expression_names), len(self.template), 3)
+        dense[rows, self.expression_vertices] = self.expression_deltas
         self.expression_matrix = dense.flatten(1)
         self.shape_matrix = self.shape_basis.flatten(1)
         del self.expression_vertices, self.expression_starts, self.expression_deltas, self.shape_basis
-
-        lid_pairs = self.landmark68_vertices[torch.tensor(_LID_PAIRS)]
-        self.lid_pairs = lid_pairs  # [2 eyes, 2 pairs, upper and lower]
-        heights = torch.zeros(len(self.expression_names), len(self.template))
-        heights[:, self.moving] = dense[..., 1]
-        self.lid_gap_deltas = (heights[:, lid_pairs[..., 0]] - heights[:, lid_pairs[..., 1]]).mean(2)
+        self.lid_pairs = self.landmark68_vertices[torch.tensor(_LID_PAIRS)]  # [2 eyes, 2 pairs, upper and lower]
+        heights = dense[:, self.lid_pairs, 1]
+        self.lid_gap_deltas = (heights[..., 0] - heights[..., 1]).mean(2)
+        self.lip_pairs = self.landmark68_vertices[torch.tensor(_LIP_PAIRS)].flatten()
+        self.lip_deltas = dense[:, self.lip_pairs]
+        jaw = torch.zeros(len(self.template)).index_copy(0, self.jaw_vertices, self.jaw_weights)
+        self.lip_jaw_weights = jaw[self.lip_pairs]
         self.head_weights = 1 - self.skin_weights[:, self.joint_names.index("root")]
 
     def _find_channels(self):
@@ -99,7 +99,8 @@ class OpenHead(HeadModel):
 
     def to(self, device=None, dtype=None) -> "OpenHead":
         """The same head on `device` and as `dtype`; itself when nothing changes."""
-        if device in (None, self.template.device) and dtype in (None, self.template.dtype):
+        device = self.template.device if device is None else torch.device(device)
+        if device == self.template.device and dtype in (None, self.template.dtype):
             return self
         head = copy.copy(self)
         for key, value in vars(self).items():
@@ -113,53 +114,65 @@ class OpenHead(HeadModel):
             return self.template[None], self.joints[None]
         assert shape.ndim == 2 and shape.shape[1] <= self.shape_count, shape.shape
         count = shape.shape[1]
-        vertices = self.template + (shape @ self.shape_matrix[:count]).unflatten(1, (-1, 3))
-        joints = self.joints + (shape @ self.joint_basis[:count].flatten(1)).unflatten(1, (-1, 3))
+        vertices = torch.addmm(self.template.flatten(), shape, self.shape_matrix[:count]).unflatten(1, (-1, 3))
+        joints = torch.addmm(self.joints.flatten(), shape, self.joint_basis[:count].flatten(1)).unflatten(1, (-1, 3))
         return vertices, joints
 
     def vertices(self, shape=None, expression=None, gaze=None, neck=None, offsets=None) -> Tensor:
         """Posed vertices [B, V, 3], m; see HeadModel.vertices."""
+        batch = max(len(given) for given in (shape, expression, gaze, neck, offsets, (None,)) if given is not None)
         neutral, joints = self.shaped(shape)
         if offsets is not None:
             neutral = neutral + offsets
         if expression is None:
             expression = self.template.new_zeros(1, len(self.expression_names))
-        weights = self._lid_and_lip_weights(neutral, expression)
+        weights = self._meet_lips(neutral, joints, self._meet_lids(neutral, expression)).expand(batch, -1)
         posed = self._express(neutral, joints, weights)
         look = (expression @ self.look_angles).unflatten(1, (2, 2))
         eyes = self._eye_rotations(look if gaze is None else look + gaze)
-        posed = self._turn_eyeballs(posed, joints, eyes)
-        posed = self._lift_lids(posed, joints, eyes, weights[:, self.blinks], shape)
-        if neck is not None:
-            posed = self._turn_head(posed, joints, neck)
-        return posed
+        blinks = weights[:, self.blinks].clamp(0, 1)
+        scales = torch.ones_like(blinks[:1])
+        if shape is not None:
+            scales = scales + shape @ self.eye_scale_basis[: shape.shape[1]]
+        for eye, side in enumerate(("left", "right")):
+            centre = self._joint(joints, ("eye_L", "eye_R")[eye])
+            self._turn_eyeball(posed, centre, eyes[:, eye], getattr(self, f"eyeball_{side}"))
+            axes = eyes[:, eye] @ self.eye_axes[eye]
+            self._lift_lids(posed, centre, axes, scales[:, eye, None], blinks[:, eye, None], side)
+        return posed if neck is None else self._turn_head(posed, joints, neck)
 
     def _express(self, neutral, joints, weights) -> Tensor:
-        deltas = (weights @ self.expression_matrix).unflatten(1, (-1, 3))
-        batch = max(len(neutral), len(weights))
-        posed = neutral.expand(batch, -1, -1).index_add(1, self.moving, deltas.expand(batch, -1, -1))
-        turn = rotations_from_axis_angles(weights[:, self.jaw_open, None] * self.jaw_open_axis)
+        """A new tensor [B, V, 3]: later steps write to it in place, which saves a copy each and is safe for gradients."""
+        posed = torch.addmm(neutral.flatten(1), weights, self.expression_matrix).unflatten(1, (-1, 3))
+        turns = rotations_from_axis_angles(weights[:, self.jaw_open, None] * self.jaw_open_axis)
         arms = neutral[:, self.jaw_vertices] - self._joint(joints, "jaw")
-        arcs = self.jaw_weights[:, None] * (arms @ turn.mT - arms)
-        return posed.index_add(1, self.jaw_vertices, arcs.expand(batch, -1, -1))
+        return posed.index_add_(1, self.jaw_vertices, self.jaw_weights[:, None] * _swing(arms, turns))
 
-    def _lid_and_lip_weights(self, neutral, expression) -> Tensor:
-        """Channels as they are applied: a blink of 1 brings the lids together whatever else moves them.
+    def _meet_lids(self, neutral, expression) -> Tensor:
+        """Channels with the blinks that bring the lids together at 1, whatever else moves them.
 
         The lid gap is linear in the other channels, so the blink that makes it -0.6 mm has a closed form.
         """
-        jaw = expression[:, self.jaw_open]
-        close = _MOUTH_CLOSE_SHARE * torch.minimum(expression[:, self.mouth_close], jaw.clamp_min(0))
-        blinks = expression[:, self.blinks]
         pairs = neutral[:, self.lid_pairs, 1]
         gaps = (pairs[..., 0] - pairs[..., 1]).mean(2)
-        others = expression.index_fill(1, self.blinks, 0)
-        gaps = gaps + others @ self.lid_gap_deltas
+        gaps = gaps + expression.index_fill(1, self.blinks, 0) @ self.lid_gap_deltas
         closing = -self.lid_gap_deltas[self.blinks].diagonal()
         gains = ((gaps + _LID_OVERLAP_M) / closing).clamp(0, _LID_GAIN_MAX)
-        applied = expression.expand(len(gains), -1).index_copy(1, self.blinks, blinks * gains)
-        mouth = torch.tensor([self.mouth_close], device=expression.device)
-        return applied.index_copy(1, mouth, close[:, None].expand(len(gains), -1))
+        applied = expression.expand(len(gains), -1)
+        return applied.index_copy(1, self.blinks, applied[:, self.blinks] * gains)
+
+    def _meet_lips(self, neutral, joints, expression) -> Tensor:
+        """Channels with mouthClose stopped where the lips touch."""
+        channel = torch.tensor([self.mouth_close], device=expression.device)
+        others = expression.index_fill(1, channel, 0)
+        lips = neutral[:, self.lip_pairs]
+        turns = rotations_from_axis_angles(expression[:, self.jaw_open, None] * self.jaw_open_axis)
+        swing = self.lip_jaw_weights[:, None] * _swing(lips - self._joint(joints, "jaw"), turns)
+        upper, lower = (lips + (others @ self.lip_deltas.flatten(1)).unflatten(1, (-1, 3)) + swing)[..., 1].chunk(2, 1)
+        rising = self.lip_deltas[self.mouth_close, :, 1].view(2, -1)
+        touching = ((upper - lower) / (rising[1] - rising[0])).amin(1, keepdim=True).clamp_min(0)
+        close = torch.minimum(expression[:, channel], touching)
+        return expression.expand(len(close), -1).index_copy(1, channel, close)
 
     def _eye_rotations(self, gaze) -> Tensor:
         """Rotations [B, 2, 3, 3] of both eyeballs: pitch about x, then yaw about y."""
@@ -168,46 +181,36 @@ class OpenHead(HeadModel):
         pitch = rotations_from_axis_angles(torch.stack([gaze[..., 1], zero, zero], -1))
         return yaw @ pitch
 
-    def _turn_eyeballs(self, posed, joints, eyes) -> Tensor:
-        batch = max(len(posed), len(eyes))
-        posed = posed.expand(batch, -1, -1)
-        for eye, (side, ids) in enumerate((("eye_L", self.eyeball_left), ("eye_R", self.eyeball_right))):
-            centre = self._joint(joints, side)
-            posed = posed.index_copy(
-                1, ids, ((posed[:, ids] - centre) @ eyes[:, eye].mT + centre).expand(batch, -1, -1)
-            )
-        return posed
+    def _turn_eyeball(self, posed, centre, turns, ids):
+        swing = _swing(posed[:, ids] - centre, turns)
+        posed.index_add_(1, ids, swing.expand(len(posed), -1, -1))
 
-    def _lift_lids(self, posed, joints, eyes, blinks, shape) -> Tensor:
+    def _lift_lids(self, posed, centre, axes, scales, blinks, side):
         """Push lid vertices outwards that are deeper in the eyeball than they may be.
 
         The eyeball is a profile of radius against the angle from the gaze. At rest a vertex may be as deep as it is in
         the template (the corners of the eye are), so that neutral heads stay as they are; in a full blink none may.
         """
-        scales = torch.ones(1, 2, dtype=posed.dtype, device=posed.device)
-        if shape is not None:
-            scales = scales + shape @ self.eye_scale_basis[: shape.shape[1]]
+        ids = getattr(self, f"lid_{side}")
+        at_rest, shut = getattr(self, f"lid_{side}_clearances")
         steps = len(self.eye_radii) - 1
-        lids = (
-            ("eye_L", self.lid_left, self.lid_left_clearances),
-            ("eye_R", self.lid_right, self.lid_right_clearances),
-        )
-        for eye, (side, ids, clearances) in enumerate(lids):
-            arms = posed[:, ids] - self._joint(joints, side)
-            reach = arms.norm(dim=2).clamp_min(1e-4)
-            axis = eyes[:, eye] @ self.eye_axes[eye]
-            places = ((arms * axis[:, None]).sum(2) / reach).clamp(0, 1) * steps
-            low = places.detach().floor().clamp(0, steps - 1)
-            left, right = self.eye_radii[low.long()], self.eye_radii[low.long() + 1]
-            radii = scales[:, eye, None] * (left + (right - left) * (places - low))
-            radii = radii + clearances[0] + blinks[:, eye, None].clamp(0, 1) * (clearances[1] - clearances[0])
-            lift = (radii - reach).clamp_min(0) / reach
-            posed = posed.index_add(1, ids, (arms * lift[..., None]).expand(len(posed), -1, -1))
-        return posed
+        arms = posed[:, ids] - centre
+        reach = arms.norm(dim=2).clamp_min(1e-4)
+        places = ((arms @ axes[..., None])[..., 0] / reach).clamp(0, 1) * steps
+        low = places.detach().long().clamp(0, steps - 1)
+        inner, outer = self.eye_radii[low], self.eye_radii[low + 1]
+        radii = scales * (inner + (outer - inner) * (places - low)) + at_rest + blinks * (shut - at_rest)
+        lift = (radii - reach).clamp_min(0) / reach
+        posed.index_add_(1, ids, arms * lift[..., None])
 
     def _turn_head(self, posed, joints, neck) -> Tensor:
-        arms = posed - self._joint(joints, "neck")
-        return posed + self.head_weights[:, None] * (arms @ rotations_from_axis_angles(neck).mT - arms)
+        swing = _swing(posed - self._joint(joints, "neck"), rotations_from_axis_angles(neck))
+        return torch.addcmul(posed, self.head_weights[:, None], swing)
 
     def _joint(self, joints, name) -> Tensor:
         return joints[:, self.joint_names.index(name), None]
+
+
+def _swing(arms: Tensor, turns: Tensor) -> Tensor:
+    """How far points at `arms` [B, N, 3] from a joint move when it turns by `turns` [B, 3, 3]."""
+    return arms @ (turns - torch.eye(3, dtype=turns.dtype, device=turns.device)).mT

@@ -8,10 +8,11 @@ that the rim has at the same latitude. The face stays where the landmarks put it
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes, distance_transform_edt, map_coordinates
+from scipy.ndimage import binary_fill_holes, binary_opening, distance_transform_edt, map_coordinates
 from scipy.sparse import diags
 from scipy.sparse.linalg import splu
 from skimage.measure import points_in_poly
+from skimage.morphology import disk
 
 from facecraft.camera import Camera
 from facecraft.head.fit import OVAL
@@ -20,9 +21,11 @@ from facecraft.mesh.geometry import graph_laplacian
 from facecraft.mesh.raster import rasterize_mesh
 
 SKULL = np.array([0.0, 0.035, -0.085])  # m, middle of the brain case behind the eyes
-NECK = np.array([0.0, -0.20, -0.095])  # m, base of the neck
+FOOT = np.array([0.0, -0.34, -0.10])  # m, lower end of the axis of head, neck and bust
+NECK_BASE = -0.20  # m, height where the neck meets the shoulders
 LATITUDE_M = 0.1  # m of height below the equator that count as one radian
-REACH_OUT, REACH_IN = 0.16, 0.03  # m, how far a vertex may move
+DOWN = np.array([0.0, -1.0, 0.0])
+REACH_OUT, REACH_IN = 0.24, 0.03  # m, how far a vertex may move
 RIM_PX = 2.5  # a vertex this close to the outline defines it
 SMOOTHNESS = 6.0
 UNSEEN = 0.02  # pull of unseen hair towards the thickness of the rim
@@ -49,17 +52,19 @@ def fit_silhouette(
 ) -> np.ndarray:
     """Offsets [V, 3], m, that make the outline of the head follow the matte."""
     shell = _make_shell(head, vertices)
-    inside = _signed_distance(binary_fill_holes(alpha > 0.5))
-    fall = _bust_drop(vertices, camera, alpha)
-    moved = vertices + fall
-    thickness = np.zeros(len(vertices))
+    # strands and specks are no outline
+    solid = binary_opening(binary_fill_holes(alpha > 0.5), disk(max(alpha.shape[0] // 100, 1)))
+    inside = _signed_distance(solid)
+    thickness, fall = np.zeros(len(vertices)), np.zeros(len(vertices))
     faces = head.faces.numpy()
     for _ in range(iterations):
-        current = moved + _offsets(shell, thickness)
+        moved = vertices + fall[:, None] * DOWN + _offsets(shell, thickness)
+        fall = fall + _lower_end(moved, faces, camera, solid)
+        current = vertices + fall[:, None] * DOWN + _offsets(shell, thickness)
         rim, gap = _rim_gaps(current, shell, faces, camera, inside)
         target = np.clip(thickness[rim] + gap, -REACH_IN, REACH_OUT)
         thickness = _solve(shell, rim, target)
-    return _offsets(shell, thickness) + fall
+    return _offsets(shell, thickness) + fall[:, None] * DOWN
 
 
 def _offsets(shell: _Shell, thickness: np.ndarray) -> np.ndarray:
@@ -76,7 +81,7 @@ def coverage(mask: np.ndarray, alpha: np.ndarray) -> float:
 
 def latitudes(vertices: np.ndarray) -> np.ndarray:
     """Angle [V] from the crown, pi/2 at the skull's equator, going on down the neck by LATITUDE_M per radian."""
-    axis = NECK - SKULL
+    axis = FOOT - SKULL
     along = (vertices - SKULL) @ axis / (axis @ axis)
     arms = vertices - SKULL
     above = np.arccos(np.clip(-(arms @ axis) / (np.linalg.norm(arms, axis=1) * np.linalg.norm(axis)), -1, 1))
@@ -84,7 +89,7 @@ def latitudes(vertices: np.ndarray) -> np.ndarray:
 
 
 def _make_shell(head: HeadModel, vertices: np.ndarray) -> _Shell:
-    axis = NECK - SKULL
+    axis = FOOT - SKULL
     along = np.clip((vertices - SKULL) @ axis / (axis @ axis), 0, 1)
     arms = vertices - (SKULL + along[:, None] * axis)
     radius = np.linalg.norm(arms, axis=1)
@@ -125,15 +130,35 @@ def _signed_distance(mask: np.ndarray) -> np.ndarray:
     return (distance_transform_edt(padded) - distance_transform_edt(~padded))[1:-1, 1:-1]
 
 
-def _bust_drop(vertices: np.ndarray, camera: Camera, alpha: np.ndarray) -> np.ndarray:
-    """Offsets [V, 3] that stretch the shoulders downwards until the mesh reaches the lower end of the matte."""
-    pixels = camera.project(vertices)
-    rows = np.flatnonzero((alpha > 0.5).any(1))
-    lacking = max(rows[-1] + 1 - pixels[:, 1].max(), 0) if len(rows) else 0
-    metres = min(lacking * np.median(pixels[:, 2]) / camera.fy, 0.12)
-    low, high = vertices[:, 1].min(), NECK[1] + 0.06
-    ramp = np.clip((high - vertices[:, 1]) / max(high - low, 1e-3), 0, 1)
-    return -metres * ramp[:, None] * np.array([0, 1.0, 0])
+def _lower_end(vertices: np.ndarray, faces: np.ndarray, camera: Camera, solid: np.ndarray) -> np.ndarray:
+    """How far (m) to stretch the bust downwards [V], so that its border, front and back, lies on the matte's lower end."""
+    border = _border(faces)
+    border = border[vertices[border, 1] < NECK_BASE + 0.06]
+    columns = np.flatnonzero(solid.any(0))
+    if len(border) == 0 or len(columns) == 0:
+        return np.zeros(len(vertices))
+    bottom = solid.shape[0] - 1 - np.argmax(solid[::-1, columns], 0)
+    depth = camera.transform(FOOT)[2]
+    ends = camera.unproject(np.stack([columns + 0.5, bottom + 1.0], 1), np.full(len(columns), depth))
+    order = np.argsort(ends[:, 0])
+    width = np.ptp(ends[:, 0]) / 30
+    lateral = np.linspace(*ends[order[[0, -1]], 0], 40)
+    near = np.exp(-0.5 * ((lateral[:, None] - ends[None, :, 0]) / width) ** 2)
+    wanted = np.interp(vertices[border, 0], lateral, near @ ends[:, 1] / near.sum(1))
+    lacking = np.clip(vertices[border, 1] - wanted, -0.05, 0.12)
+    angle = np.arctan2(vertices[border, 0] - FOOT[0], vertices[border, 2] - FOOT[2])
+    around = np.arctan2(vertices[:, 0] - FOOT[0], vertices[:, 2] - FOOT[2])
+    order = np.argsort(angle)
+    high = NECK_BASE + 0.06
+    level = np.interp(around, angle[order], vertices[border, 1][order], period=2 * np.pi)
+    ramp = np.clip((high - vertices[:, 1]) / np.maximum(high - level, 1e-3), 0, 1)
+    return ramp * np.interp(around, angle[order], lacking[order], period=2 * np.pi)
+
+
+def _border(faces: np.ndarray) -> np.ndarray:
+    """Vertices on edges that belong to one face only."""
+    edges, counts = np.unique(np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), 1), axis=0, return_counts=True)
+    return np.unique(edges[counts == 1])
 
 
 def _rim_gaps(vertices, shell: _Shell, faces, camera: Camera, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,10 +16,10 @@ from scipy.sparse.linalg import splu
 from facecraft.camera import Camera
 from facecraft.head.interior import paint_interior
 from facecraft.head.model import HeadModel
-from facecraft.head.silhouette import LATITUDE_M, NECK, SKULL, latitudes
+from facecraft.head.silhouette import LATITUDE_M, NECK_BASE, SKULL, latitudes
 from facecraft.mesh.atlas import Atlas, make_atlas, mirror_texels, sample_pixels, sample_texture
 from facecraft.mesh.geometry import unique_edges, vertex_normals
-from facecraft.mesh.light import fit_light, shade
+from facecraft.mesh.light import fit_light, shade, shading_normals
 from facecraft.mesh.paint import paint_mesh
 from facecraft.mesh.raster import rasterize_mesh
 
@@ -46,7 +46,7 @@ class _Surface:
     atlas: Atlas
     positions: np.ndarray  # [n, 3] m
     normals: np.ndarray  # [n, 3]
-    vertex_normals: np.ndarray  # [V, 3]
+    shading_normals: np.ndarray  # [n, 3]
     pixels: np.ndarray  # [n, 2] where the photo shows it
     facing: np.ndarray  # [n] cosine between normal and ray to the camera, 0 where hidden
     border_px: np.ndarray  # [n] how far the photo shows it from eyes and mouth interior, for skin; else large
@@ -75,7 +75,7 @@ def make_texture(
 
     photo = sample_pixels(image, surface.pixels)
     light = _estimate_light(head, surface, photo, seen)
-    albedo = photo / shade(surface.normals, light)[:, None]
+    albedo = photo / shade(surface.shading_normals, light)[:, None]
 
     base = _vertex_colours(head, vertices, surface, albedo, glimpsed)
     filled = _complete(head, surface, albedo, seen, base)
@@ -98,7 +98,7 @@ def render_textured(
     h, w = camera.height * s, camera.width * s
     buffers = rasterize_mesh(camera.resized(w, h).project(vertices), faces, h, w)
     layers = np.concatenate([texture.albedo, texture.seen[..., None]], 2)
-    normals = vertex_normals(vertices, faces)
+    normals = shading_normals(vertices, faces)
     painted = paint_mesh(
         buffers, faces, normals, head.faces_uv.numpy(), head.uvs.numpy(), layers, texture.light, supersample
     )
@@ -113,10 +113,11 @@ def _ramp(x, low: float, high: float):
 def _locate(head: HeadModel, vertices: np.ndarray, camera: Camera, size: int) -> _Surface:
     faces = head.faces.numpy()
     atlas = make_atlas(head.uvs.numpy(), head.faces_uv.numpy(), size)
-    normals_v = vertex_normals(vertices, faces)
     positions = atlas.interpolate(vertices, faces)
-    normals = atlas.interpolate(normals_v, faces)
+    normals = atlas.interpolate(vertex_normals(vertices, faces), faces)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    smooth = atlas.interpolate(shading_normals(vertices, faces), faces)
+    smooth /= np.maximum(np.linalg.norm(smooth, axis=1, keepdims=True), 1e-9)
     projected = camera.project(positions)
     s = 2
     buffers = rasterize_mesh(
@@ -133,14 +134,14 @@ def _locate(head: HeadModel, vertices: np.ndarray, camera: Camera, size: int) ->
     border = distance_transform_edt(~buffers.mask | is_skin[buffers.face_ids])
     border_px = np.where(is_skin[atlas.faces], sample_pixels(border, projected[:, :2] * s) / s, np.inf)
     regions = head.face_regions.numpy()[atlas.faces]
-    return _Surface(atlas, positions, normals, normals_v, projected[:, :2], facing, border_px, regions)
+    return _Surface(atlas, positions, normals, smooth, projected[:, :2], facing, border_px, regions)
 
 
 def _estimate_light(head: HeadModel, surface: _Surface, photo: np.ndarray, seen: np.ndarray) -> np.ndarray:
     skin = (surface.regions == head.region_names.index("face")) & (seen > 0.7)
     if skin.sum() < 500:
         return np.eye(9)[0]
-    return fit_light(surface.normals[skin], photo[skin] @ LUMINANCE)
+    return fit_light(surface.shading_normals[skin], photo[skin] @ LUMINANCE)
 
 
 def _vertex_colours(
@@ -220,7 +221,7 @@ def _hair_detail(head, surface: _Surface, camera: Camera, image, seen) -> np.nda
     """Relative brightness [n] of strands on the unseen scalp, as strong as those that the photo shows."""
     out = np.zeros(len(seen))
     scalp = surface.regions == head.region_names.index("scalp_neck")
-    scalp &= surface.positions[:, 1] > NECK[1] + 0.08
+    scalp &= surface.positions[:, 1] > NECK_BASE + 0.08
     source = scalp & (seen > 0.6)
     if source.sum() < 2000:
         return out

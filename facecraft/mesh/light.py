@@ -2,7 +2,18 @@
 
 import numpy as np
 
-DARKEST, BRIGHTEST = 0.6, 1.5  # shading outside is as likely paint, hair or a cast shadow as light
+from facecraft.mesh.geometry import graph_laplacian, vertex_normals
+
+DARKEST, BRIGHTEST = 0.65, 1.35  # shading outside is as likely paint, hair or a cast shadow as light
+
+
+def shading_normals(vertices: np.ndarray, faces: np.ndarray, rounds: int = 10) -> np.ndarray:
+    """Unit normals [V, 3] of the shape at large: folds, as of an open lid, must not look like light and shadow."""
+    laplacian = graph_laplacian(faces, len(vertices))
+    normals = vertex_normals(vertices, faces)
+    for _ in range(rounds):
+        normals = normals - 0.5 * (laplacian @ normals)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
 def harmonics(normals: np.ndarray) -> np.ndarray:
@@ -11,7 +22,7 @@ def harmonics(normals: np.ndarray) -> np.ndarray:
     return np.stack([np.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1], -1)
 
 
-def fit_light(normals: np.ndarray, luminance: np.ndarray, rounds: int = 4, ridge: float = 0.02) -> np.ndarray:
+def fit_light(normals: np.ndarray, luminance: np.ndarray, rounds: int = 4, ridge: float = 0.05) -> np.ndarray:
     """Coefficients [9] of the shading that explains `luminance` [n] of a surface of one colour.
 
     The mean shading is 1. Points that are far off (brows, beard, highlights) are dropped from round to round; the ridge

@@ -1,0 +1,110 @@
+"""The stage `coin-fit`: from a fitted head and its views to an avatar on disk, with checkpoints on the way."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from facecraft.avatar import Avatar, render
+from facecraft.camera import orbit_camera
+from facecraft.device import torch_device
+from facecraft.head.fitted import FittedHead, load_fitted
+from facecraft.image import write_png
+from facecraft.progress import log
+from facecraft.splats.io import write_ply
+from facecraft.splats.seed import seed_gaussians
+from facecraft.splats.train import SCHEDULES, Schedule, Trainer, log_quality
+from facecraft.views import SYNTHETIC, load_views
+from facecraft.workspace import StageRun, write_atomic
+
+CHECKPOINT = "avatar/checkpoints/train.safetensors"
+
+
+def fit_avatar(
+    run: StageRun,
+    quality: str,
+    iterations: int,
+    gaussians: int,
+    checkpoint_every: int,
+    device: str,
+    seed: int,
+    fresh: bool,
+) -> Avatar:
+    """Train an avatar on the views of a workspace and write it; `iterations` and `gaussians` of 0 are the quality's."""
+    schedule = _schedule(quality, iterations, gaussians)
+    fitted, views = load_fitted(run.workspace), load_views(run.workspace, "views/enhanced")
+    start, binding = seed_gaussians(fitted, schedule.gaussians, seed)
+    chosen = torch_device(device)
+    run.record["device"] = str(chosen)
+    trainer = Trainer(_as_avatar(fitted, start, binding), views, schedule, seed, chosen)
+    checkpoint, key = run.workspace / CHECKPOINT, _fingerprint(run)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    if not fresh:
+        _resume(trainer, checkpoint, key)
+    while trainer.iteration < schedule.iterations:
+        trainer.run(min(trainer.iteration + checkpoint_every, schedule.iterations))
+        write_atomic(checkpoint, save(trainer.state(), {"key": key}))
+    avatar = trainer.result()
+    run.record["psnr_source"] = round(log_quality(avatar, views), 2)
+    avatar.save(run.output("avatar/avatar.safetensors"))
+    neutral = avatar.pose(avatar.expression, avatar.gaze, avatar.neck)
+    write_ply(run.output("avatar/avatar.ply"), neutral)
+    write_png(run.output("avatar/preview.png"), _preview(avatar), SYNTHETIC)
+    run.use_weights(f"head/{fitted.head.name}", fitted.head.licence, fitted.head.digest)
+    checkpoint.unlink(missing_ok=True)
+    return avatar
+
+
+def _schedule(quality: str, iterations: int, gaussians: int) -> Schedule:
+    schedule = SCHEDULES[quality]
+    if iterations:
+        schedule = replace(schedule, iterations=iterations)
+    if gaussians:
+        schedule = replace(schedule, gaussians=gaussians, limit=round(1.5 * gaussians))
+    return schedule
+
+
+def _as_avatar(fitted: FittedHead, gaussians, binding) -> Avatar:
+    parts = (fitted.shape, fitted.offsets, fitted.expression, fitted.gaze, np.zeros(3))
+    tensors = (torch.as_tensor(np.asarray(part, np.float32)) for part in parts)
+    return Avatar(fitted.head, *tensors, binding, gaussians, fitted.camera, {"made by": "facecraft coin-fit"})
+
+
+def _fingerprint(run: StageRun) -> str:
+    """Digest of everything that training depends on: a checkpoint of other options or inputs is not taken up."""
+    parts = {key: run.record[key] for key in ("facecraft", "options", "reads")}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _resume(trainer: Trainer, checkpoint: Path, key: str) -> None:
+    if not checkpoint.is_file():
+        return
+    try:
+        with safe_open(checkpoint, "pt") as file:
+            if (file.metadata() or {}).get("key") != key:
+                return
+            trainer.load_state({name: file.get_tensor(name) for name in file.keys()})
+    except SafetensorError as error:
+        log.warning(f"{checkpoint} cannot be read ({error}); starting over")
+        return
+    log.info(f"going on from iteration {trainer.iteration}")
+
+
+def _preview(avatar: Avatar, size: int = 384) -> np.ndarray:
+    """The source expression from four sides, over white [size, 4 size, 3]."""
+    camera = avatar.camera.resized(size, size)
+    distance = np.linalg.norm(camera.centre)
+    gaussians = avatar.pose(avatar.expression, avatar.gaze, avatar.neck)
+    pictures = []
+    for azimuth in (0, 45, 90, 180):
+        with torch.no_grad():
+            rgb, _ = render(
+                gaussians, orbit_camera(camera, azimuth, 0, np.array([0, -0.03, -0.06]), distance), torch.ones(3)
+            )
+        pictures.append(rgb.numpy().clip(0, 1))
+    return np.concatenate(pictures, 1)

@@ -1,0 +1,39 @@
+"""Fit Gaussians that ride on the head's triangles to the views; the photo counts most.
+
+Reads head/ and views/enhanced/; writes avatar/avatar.safetensors, avatar/avatar.ply (3DGS layout, as in the photo) and
+avatar/preview.png. Killed and started again, it goes on from the last checkpoint in avatar/checkpoints/.
+
+Example: facecraft coin-fit ann.ws --quality draft
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from facecraft.workspace import Workspace
+
+READS = ("head", "views/enhanced")
+WRITES = ("avatar",)
+
+
+def main(
+    workspace: Annotated[Path, typer.Argument(help="folder of the subject")],
+    quality: Annotated[
+        Literal["draft", "standard", "high"], typer.Option(help="400, 2,000 or 30,000 iterations; high wants CUDA")
+    ] = "standard",
+    iterations: Annotated[int, typer.Option(min=0, help="iterations instead of the quality's; 0 = the quality's")] = 0,
+    gaussians: Annotated[int, typer.Option(min=0, help="Gaussians at the start; 0 = the quality's")] = 0,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="iterations between checkpoints")] = 200,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
+    seed: Annotated[int, typer.Option(help="of all random numbers")] = 0,
+    force: Annotated[bool, typer.Option(help="run even when up to date, from the start")] = False,
+) -> Path:
+    """Train the avatar and write it to the workspace."""
+    options = {"quality": quality, "iterations": iterations, "gaussians": gaussians, "seed": seed}
+    with Workspace.open(workspace).stage("coin-fit", READS, options, force=force) as run:
+        if not run.up_to_date:
+            from facecraft.splats.coin import fit_avatar
+
+            fit_avatar(run, quality, iterations, gaussians, checkpoint_every, device, seed, fresh=force)
+    return run.workspace / "avatar/avatar.safetensors"
