@@ -69,9 +69,9 @@ def _open(path: Path) -> Image.Image:
     if path.stat().st_size == 0:
         raise InputError(f"{path} has 0 bytes; copy or download it again")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open(path, "rb") as file:
             warnings.simplefilter("ignore")  # size and tags are judged below, by our own limits
-            image = Image.open(path, formats=FORMATS)
+            image = Image.open(file, formats=FORMATS)
             _check_size(path, *image.size)
             image.load()
     except Image.DecompressionBombError as error:

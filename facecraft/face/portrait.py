@@ -11,7 +11,7 @@ from facecraft.camera import Camera, frame_record, read_frames, transforms_text
 from facecraft.errors import InputError, WorkspaceError
 from facecraft.face import landmarks as faces
 from facecraft.face import matte, matting
-from facecraft.face.landmarks import Face, find_faces, read_landmarks
+from facecraft.face.landmarks import Face, find_faces, find_landmarks
 from facecraft.image import Picture, crop_square, read_picture, write_png
 from facecraft.progress import log
 from facecraft.workspace import Workspace, digest_file
@@ -27,6 +27,8 @@ MARGIN = 0.12
 """Room kept between hair and the edge of the crop, in face heights."""
 PRIOR_FOCAL = 2.2
 """Focal length of a photo without EXIF, in sides of the normal crop: the camera is then 1.1 m from the face."""
+BLURRED = 0.01
+"""Sharpness of a face scaled to 128 px under which a photo counts as blurred: a blur of about 1 % of the face's height."""
 FACE_HEIGHT_M = 0.177
 """From the top of the forehead to the chin (landmarks 10 and 152) of MediaPipe's canonical face."""
 HEAD_FROM_CAMERA = np.diag([1.0, -1.0, -1.0])
@@ -113,8 +115,8 @@ def preprocess(photo: Path, size: int = 512, face: int | None = None) -> Portrai
     T = np.diag([size / side, size / side, 1.0])
     T[:2, 2] = -np.array([left, top]) * size / side
     crop = crop_square(picture.rgb, left, top, side, size)
-    points = read_landmarks(crop, 0.3)
-    points = _to_crop(chosen, T).landmarks if points is None else points
+    found_again = find_landmarks(crop, _to_crop(chosen, T).box, 0.3)
+    points = (found_again or _to_crop(chosen, T)).landmarks
     inside = _shown(picture, left, top, side, size)
     near = [_to_crop(f, T) for f in others]
     if picture.is_cut_out:
@@ -169,14 +171,21 @@ def _frame(picture: Picture, face: Face, others: list[Face]) -> tuple[float, flo
     person = matte.segment_head(rgb, small) * _shown(picture, *corner, wide, 512)
     person *= ~matte.belongs_to_others(small, [_to_crop(f, T) for f in others], 512)
     person *= matte.keep_person(person, small) * matte.bust_window(small, 512)
-    y, x = np.nonzero(person > 0.5)
-    middle = small.centre - [0, RISE * small.height]
-    reach = max(np.abs(x + 0.5 - middle[0]).max(), np.abs(y + 0.5 - middle[1]).max()) / small.height + MARGIN
-    side = float(np.clip(2 * reach, CROP_SIDE, LARGEST_CROP_SIDE)) * unit
+    side = crop_side(person, small) * unit
     if side > CROP_SIDE * unit:
         log.info(f"the crop is {side / unit:.1f} face heights wide instead of {CROP_SIDE} to take in the hair")
     left, top = face.centre - [side / 2, side / 2 + RISE * unit]
     return float(left), float(top), side
+
+
+def crop_side(person: np.ndarray, face: Face) -> float:
+    """Side in face heights of the crop that a person [H, W] needs, between CROP_SIDE and LARGEST_CROP_SIDE."""
+    y, x = np.nonzero(person > 0.5)
+    if not len(y):
+        return CROP_SIDE
+    middle = face.centre - [0, RISE * face.height]
+    reach = max(np.abs(x + 0.5 - middle[0]).max(), np.abs(y + 0.5 - middle[1]).max()) / face.height
+    return float(np.clip(2 * (reach + MARGIN), CROP_SIDE, LARGEST_CROP_SIDE))
 
 
 def _shown(picture: Picture, left: float, top: float, side: float, size: int) -> np.ndarray:
@@ -225,7 +234,7 @@ def _judge(picture: Picture, face: Face) -> dict:
     yaw, pitch, roll = (round(a, 1) for a in face.angles_deg)
     left, top = face.box[:2]
     patch = crop_square(picture.rgb, left, top, face.height, 128) @ [0.2126, 0.7152, 0.0722]
-    blur = _laplacian_variance(patch)
+    sharpness = measure_sharpness(patch)
     exposure = {
         "mean": round(float(patch.mean()), 3),
         "black": round(float((patch < 0.02).mean()), 3),
@@ -234,18 +243,18 @@ def _judge(picture: Picture, face: Face) -> dict:
     checks = {
         f"the face is only {face.height:.0f} px high; {SMALL_FACE_PX} and more give a sharper result": face.height
         < SMALL_FACE_PX,
-        "the photo is blurred; give a sharper one": blur < 1e-4,
+        "the photo is blurred; give a sharper one": sharpness < BLURRED,
         "the face is dark; give a brighter photo": exposure["mean"] < 0.2,
         "part of the face is blown out to white; give a darker photo": exposure["white"] > 0.1,
         f"the head is turned by {abs(yaw):.0f} degrees; the far side of the face is guessed": abs(yaw) > 35,
         "the mouth is open; the neutral expression is guessed": face.mouth_opening > 0.12,
     }
     return {"yaw_deg": yaw, "pitch_deg": pitch, "roll_deg": roll, "mouth_opening": round(face.mouth_opening, 3),
-            "blur": round(blur, 6), "exposure": exposure, "warnings": [w for w, holds in checks.items() if holds]}  # fmt: skip
+            "sharpness": round(sharpness, 4), "exposure": exposure, "warnings": [w for w, holds in checks.items() if holds]}  # fmt: skip
 
 
-def _laplacian_variance(grey: np.ndarray) -> float:
-    """Variance of the five-point Laplacian of a picture [H, W] in [0, 1]: small when it is blurred."""
+def measure_sharpness(grey: np.ndarray) -> float:
+    """Variance of the five-point Laplacian over the variance of a picture [H, W]: small when blurred, dark or not."""
     inner = grey[1:-1, 1:-1]
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
-    return float(laplacian.var())
+    return float(laplacian.var() / max(grey.var(), 1e-9))
