@@ -13,7 +13,7 @@ from facecraft.splats.threads import run_parts
 from facecraft.splats.tiles import L11, list_tiles
 
 _PARTS = 32
-_OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+_OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp"})
 
 
 class Blend(torch.autograd.Function):

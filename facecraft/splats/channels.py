@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from facecraft.splats.simd import _address, _constant, _load, _splat, _store, _total, float32x8
+from facecraft.splats.simd import address_of, constant, float32x8, load_vector, splat, store_vector, sum_lanes
 
 
 def _vectors(like):
@@ -28,7 +28,7 @@ def zeros_like(typing, like):
     """A zero vector per channel."""
 
     def codegen(context, builder, signature, args):
-        return context.make_tuple(builder, signature.return_type, [_constant(0.0)] * like.count)
+        return context.make_tuple(builder, signature.return_type, [constant(0.0)] * like.count)
 
     return _vectors(like)(like), codegen
 
@@ -42,7 +42,7 @@ def broadcast_channels(typing, array, index, like):
         values = []
         for c in range(like.count):
             at = builder.add(start, ir.Constant(start.type, c))
-            values.append(_splat(builder, builder.load(_address(context, builder, array, data, at))))
+            values.append(splat(builder, builder.load(address_of(context, builder, array, data, at))))
         return context.make_tuple(builder, signature.return_type, values)
 
     return _vectors(like)(array, types.intp, like), codegen
@@ -55,7 +55,7 @@ def load_channels(typing, array, index, stride, like):
     def codegen(context, builder, signature, args):
         data, start, step, _ = args
         planes = (_plane(builder, start, step, c) for c in range(like.count))
-        values = [_load(context, builder, array, data, at) for at in planes]
+        values = [load_vector(context, builder, array, data, at) for at in planes]
         return context.make_tuple(builder, signature.return_type, values)
 
     return _vectors(like)(array, types.intp, types.intp, like), codegen
@@ -68,7 +68,7 @@ def store_channels(typing, array, index, stride, channels):
     def codegen(context, builder, signature, args):
         data, start, step, values = args
         for c, value in enumerate(_unpack(builder, values, channels.count)):
-            _store(context, builder, array, data, _plane(builder, start, step, c), value)
+            store_vector(context, builder, array, data, _plane(builder, start, step, c), value)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, channels), codegen
@@ -131,10 +131,10 @@ def store_totals(typing, array, index, channels):
         whole = len(vectors) - len(vectors) % 8
         for c in range(0, whole, 8):
             at = builder.add(start, ir.Constant(start.type, c))
-            _store(context, builder, array, data, at, _eight_totals(builder, vectors[c : c + 8]))
+            store_vector(context, builder, array, data, at, _eight_totals(builder, vectors[c : c + 8]))
         for c in range(whole, len(vectors)):
             at = builder.add(start, ir.Constant(start.type, c))
-            builder.store(_total(builder, vectors[c]), _address(context, builder, array, data, at))
+            builder.store(sum_lanes(builder, vectors[c]), address_of(context, builder, array, data, at))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, channels), codegen

@@ -271,6 +271,7 @@ def blend_tiles_backward(
                 at = np.intp(ids[k]) * record_size
                 if k + _AHEAD < end:
                     prefetch(records, np.intp(ids[k + _AHEAD]) * record_size)
+                    prefetch(grads, np.intp(slots[k + _AHEAD]) * size)
                 first, last = _row_range(records, at, centre_y, top, bottom)
                 slot = np.intp(slots[k])
                 if first <= last:

@@ -16,8 +16,8 @@ from facecraft.splats.threads import run_parts
 
 ALPHA_MIN = 1.0 / 255.0
 _PARTS = 16
-_OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-_inline = njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
+_OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp"})
+_inline = njit(error_model="numpy", fastmath={"contract", "arcp"}, forceinline=True)
 
 
 class Projection(torch.autograd.Function):

@@ -68,14 +68,7 @@ def rasterization(
     else:
         colors = colors.expand(C, *colors.shape)
     colors, backgrounds = _with_depth(colors, depths, backgrounds, render_mode)
-    D = colors.shape[-1]
-    missing = _kernel_channels(D) - D
-    if missing:
-        colors, backgrounds = pad(colors, (0, missing)), pad(backgrounds, (0, missing))
-    image, alphas = Blend.apply(
-        means2d, conics, depths, radii, colors, opacities, backgrounds, (width, height), absgrad
-    )
-    image, alphas = image[..., :D] if missing else image, alphas[..., None]
+    image, alphas = _blend(means2d, conics, depths, radii, colors, opacities, backgrounds, (width, height), absgrad)
     if render_mode.endswith("ED"):
         image = torch.cat([image[..., :-1], image[..., -1:] / alphas.clamp(min=1e-10)], -1)
     between = dict(means2d=means2d, radii=radii, depths=depths, conics=conics, opacities=opacities)
@@ -113,6 +106,12 @@ def _with_depth(colors, depths, backgrounds, render_mode):
     return torch.cat([colors, depths[..., None]], -1), pad(backgrounds, (0, 1))
 
 
-def _kernel_channels(D: int) -> int:
-    """Channels of the kernel for D channels: few kernels, because each number is compiled on its own."""
-    return D if D in (3, 4) else 3 if D < 3 else -(-D // 8) * 8
+def _blend(means2d, conics, depths, radii, colors, opacities, backgrounds, size, absgrad):
+    """image [C, H, W, D] and alphas [C, H, W, 1], with channels of zeros added up to the next compiled number of them."""
+    D = colors.shape[-1]
+    # each number of channels is compiled on its own: few of them
+    missing = 0 if D in (3, 4) else 3 - D if D < 3 else -D % 8
+    if missing:
+        colors, backgrounds = pad(colors, (0, missing)), pad(backgrounds, (0, missing))
+    image, alphas = Blend.apply(means2d, conics, depths, radii, colors, opacities, backgrounds, size, absgrad)
+    return image[..., :D] if missing else image, alphas[..., None]

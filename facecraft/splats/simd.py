@@ -59,20 +59,20 @@ class _MaskModel(models.PrimitiveModel):
         super().__init__(manager, numba_type, _MASK)
 
 
-def _constant(value, vector=_VECTOR):
+def constant(value, vector=_VECTOR):
     return ir.Constant(vector, [value] * LANES)
 
 
-def _splat(builder, scalar):
+def splat(builder, scalar):
     undefined = ir.Constant(_VECTOR, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(first, undefined, _constant(0, _INT_VECTOR))
+    return builder.shuffle_vector(first, undefined, constant(0, _INT_VECTOR))
 
 
 def _as_vector(context, builder, value, numba_type):
     if numba_type == float32x8:
         return value
-    return _splat(builder, context.cast(builder, value, numba_type, types.float32))
+    return splat(builder, context.cast(builder, value, numba_type, types.float32))
 
 
 def _register_operator(function, instruction, result):
@@ -120,18 +120,18 @@ def _lower_and(context, builder, signature, args):
     return builder.and_(*args)
 
 
-def _address(context, builder, array_type, array, index):
+def address_of(context, builder, array_type, array, index):
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
 
 
-def _load(context, builder, array_type, array, index):
-    address = _address(context, builder, array_type, array, index)
+def load_vector(context, builder, array_type, array, index):
+    address = address_of(context, builder, array_type, array, index)
     return builder.load(builder.bitcast(address, _VECTOR.as_pointer()), align=4)
 
 
-def _store(context, builder, array_type, array, index, value):
-    address = _address(context, builder, array_type, array, index)
+def store_vector(context, builder, array_type, array, index, value):
+    address = address_of(context, builder, array_type, array, index)
     builder.store(value, builder.bitcast(address, _VECTOR.as_pointer()), align=4)
 
 
@@ -140,7 +140,7 @@ def load(typing, array, index):
     """`array[index:index + 8]` of a contiguous float32 array, unchecked."""
 
     def codegen(context, builder, signature, args):
-        return _load(context, builder, signature.args[0], *args)
+        return load_vector(context, builder, signature.args[0], *args)
 
     return float32x8(array, types.intp), codegen
 
@@ -150,7 +150,7 @@ def store(typing, array, index, value):
     """`array[index:index + 8] = value`, unchecked."""
 
     def codegen(context, builder, signature, args):
-        _store(context, builder, signature.args[0], *args)
+        store_vector(context, builder, signature.args[0], *args)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, float32x8), codegen
@@ -161,7 +161,7 @@ def prefetch(typing, array, index):
     """Ask for the cache line of `array[index]`."""
 
     def codegen(context, builder, signature, args):
-        address = builder.bitcast(_address(context, builder, signature.args[0], *args), cgutils.voidptr_t)
+        address = builder.bitcast(address_of(context, builder, signature.args[0], *args), cgutils.voidptr_t)
         function = ir.FunctionType(ir.VoidType(), [address.type, _INT, _INT, _INT])
         flags = [ir.Constant(_INT, 0), ir.Constant(_INT, 3), ir.Constant(_INT, 1)]
         builder.call(builder.module.declare_intrinsic("llvm.prefetch", [address.type], function), [address, *flags])
@@ -173,7 +173,7 @@ def prefetch(typing, array, index):
 @intrinsic
 def broadcast(typing, value):
     """A vector of eight times `value`."""
-    return float32x8(types.float32), lambda context, builder, signature, args: _splat(builder, args[0])
+    return float32x8(types.float32), lambda context, builder, signature, args: splat(builder, args[0])
 
 
 @intrinsic
@@ -200,7 +200,7 @@ def minimum(typing, a, b):
 
 def _with_sign(operation, bits):
     def codegen(context, builder, signature, args):
-        integers = operation(builder, builder.bitcast(args[0], _INT_VECTOR), _constant(bits, _INT_VECTOR))
+        integers = operation(builder, builder.bitcast(args[0], _INT_VECTOR), constant(bits, _INT_VECTOR))
         return builder.bitcast(integers, _VECTOR)
 
     return codegen
@@ -224,20 +224,20 @@ def exp2(typing, a):
 
     def codegen(context, builder, signature, args):
         # truncation of a - 1/2 rounds a negative a to the nearest integer on every instruction set, unlike llvm.rint
-        whole = builder.fptosi(builder.fsub(args[0], _constant(0.5)), _INT_VECTOR)
+        whole = builder.fptosi(builder.fsub(args[0], constant(0.5)), _INT_VECTOR)
         f = builder.fsub(args[0], builder.sitofp(whole, _VECTOR))
-        c = [_constant(x) for x in _EXP2]
+        c = [constant(x) for x in _EXP2]
         pairs = [builder.fadd(builder.fmul(c[k + 1], f), c[k]) for k in (0, 2, 4)]
         f2 = builder.fmul(f, f)
         high = builder.fadd(builder.fmul(pairs[2], f2), pairs[1])
         mantissa = builder.fadd(builder.fmul(high, f2), pairs[0])
-        exponent = builder.shl(whole, _constant(23, _INT_VECTOR))
+        exponent = builder.shl(whole, constant(23, _INT_VECTOR))
         return builder.bitcast(builder.add(builder.bitcast(mantissa, _INT_VECTOR), exponent), _VECTOR)
 
     return float32x8(float32x8), codegen
 
 
-def _total(builder, vector):
+def sum_lanes(builder, vector):
     """Sum of the lanes as a tree with a fixed order."""
     undefined = ir.Constant(_VECTOR, ir.Undefined)
     for step in (4, 2, 1):
@@ -249,7 +249,7 @@ def _total(builder, vector):
 @intrinsic
 def total(typing, a):
     """Sum of the eight lanes."""
-    return types.float32(float32x8), lambda context, builder, signature, args: _total(builder, args[0])
+    return types.float32(float32x8), lambda context, builder, signature, args: sum_lanes(builder, args[0])
 
 
 @intrinsic

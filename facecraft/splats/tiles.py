@@ -158,14 +158,13 @@ def _pixel_tiles(low, high, tile, tiles):
 @_inline
 def _row_span(records, at, row, columns):
     """First and last tile column that the ellipse alpha >= 1/255 meets in a row of tiles."""
-    y, half_width, half_height, tilt = (
-        records[at + Y],
-        records[at + HALF_WIDTH],
-        records[at + HALF_HEIGHT],
-        records[at + TILT],
-    )
-    top = max(np.float32(row * TILE_HEIGHT) + np.float32(0.5) - y, -half_height)
-    bottom = min(np.float32(row * TILE_HEIGHT + TILE_HEIGHT) - np.float32(0.5) - y, half_height)
+    x, y = records[at + X], records[at + Y]
+    half_width, half_height, tilt = records[at + HALF_WIDTH], records[at + HALF_HEIGHT], records[at + TILT]
+    top = np.float32(row * TILE_HEIGHT) + np.float32(0.5) - y
+    bottom = np.float32(row * TILE_HEIGHT + TILE_HEIGHT) - np.float32(0.5) - y
+    if top <= -half_height and half_height <= bottom:
+        return _pixel_tiles(x - half_width, x + half_width, TILE_WIDTH, columns)
+    top, bottom = max(top, -half_height), min(bottom, half_height)
     l21, l22, reach = records[at + L21], records[at + L22], records[at + REACH]
     zero, inverse = np.float32(0), np.float32(1) / records[at + L11]
     chord_top = math.sqrt(max(reach - (l22 * top) ** 2, zero))
@@ -176,7 +175,7 @@ def _row_span(records, at, row, columns):
         right = half_width
     if top <= -tilt and -tilt <= bottom:
         left = -half_width
-    return _pixel_tiles(records[at + X] + left, records[at + X] + right, TILE_WIDTH, columns)
+    return _pixel_tiles(x + left, x + right, TILE_WIDTH, columns)
 
 
 @_inline
