@@ -65,11 +65,13 @@ class Workspace:
     def create(cls, path: Path) -> "Workspace":
         """The workspace at `path`, new or existing; WorkspaceError for a folder that holds something else."""
         workspace = cls(path)
+        if workspace.path.exists() and not workspace.path.is_dir():
+            raise WorkspaceError(f"{path} is a file; name a folder for the workspace")
+        # looked at before the header: another process may be making this workspace, and writes the header first
+        names = [p.name for p in workspace.path.iterdir()] if workspace.path.is_dir() else []
         if (workspace.path / "workspace.json").is_file():
             workspace._check_schema()
-        elif workspace.path.exists() and not workspace.path.is_dir():
-            raise WorkspaceError(f"{path} is a file; name a folder for the workspace")
-        elif workspace.path.is_dir() and any(not p.name.startswith(_OWN_NAMES) for p in workspace.path.iterdir()):
+        elif any(not name.startswith(_OWN_NAMES) for name in names):
             raise WorkspaceError(f"{path} holds other files; name a new or empty folder for the workspace")
         return workspace
 
@@ -130,7 +132,10 @@ class Workspace:
         path = self.path / ".lock"
         while True:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = open(path, "a+")
+            try:
+                file = open(path, "a+")
+            except FileNotFoundError:
+                continue  # another process has just removed the folder that it made
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
