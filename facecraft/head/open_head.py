@@ -24,7 +24,7 @@ FORMAT = "facecraft-open-head/1"
 # what an eyeLook channel of 1 turns the eyeball by, deg: the reach of ARKit's own eye transforms
 _LOOK_DEG = {"In": 25.0, "Out": 25.0, "Up": 20.0, "Down": 23.0}
 # lids overlap by this much when shut: a gap of exactly 0 shows the eye between vertices
-_LID_OVERLAP_M = 0.6e-3
+_LID_OVERLAP_M = 1e-3
 _LID_GAIN_MAX = 2.0
 # inner lip points above one another, iBUG numbers, upper then lower
 _LIP_PAIRS = ((61, 62, 63), (67, 66, 65))
@@ -151,7 +151,7 @@ class OpenHead(HeadModel):
     def _meet_lids(self, neutral, expression) -> Tensor:
         """Channels with the blinks that bring the lids together at 1, whatever else moves them.
 
-        The lid gap is linear in the other channels, so the blink that makes it -0.6 mm has a closed form.
+        The lid gap is linear in the other channels, so the blink that makes it -1 mm has a closed form.
         """
         pairs = neutral[:, self.lid_pairs, 1]
         gaps = (pairs[..., 0] - pairs[..., 1]).mean(2)
