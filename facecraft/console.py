@@ -67,7 +67,8 @@ class RichHandler(logging.Handler):
         if record.done == record.total or time.monotonic() - self.drawn > 0.1:
             self.drawn = time.monotonic()
             self.progress.start()
-            if message not in self.tasks or record.done < self.progress.tasks[self.tasks[message]].completed:
+            task = next((t for t in self.progress.tasks if t.id == self.tasks.get(message)), None)
+            if task is None or task.finished or record.done < task.completed:
                 self.tasks[message] = self.progress.add_task(message, total=record.total)
             self.progress.update(self.tasks[message], completed=record.done)
 
