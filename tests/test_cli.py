@@ -187,4 +187,5 @@ def test_a_bar_can_begin_again(stderr):
         for _ in track(range(3), "carve"):
             pass
     assert len(log.handlers[0].progress.tasks) == 2
+    log.handlers[0].close()
     assert stream.getvalue().count("3/3") >= 2
