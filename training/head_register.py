@@ -50,7 +50,7 @@ def register(mesh: Template, ict: IctHead, nostrils: np.ndarray, human: MakeHuma
     free = _free_vertices(mesh, nostrils)
     start = _fit_modes(mesh, ict, outer_faces, anchors, target, free)
     outer = np.unique(outer_faces)
-    places = _bend(start, outer, outer_faces, anchors, target, free[outer], _open_border(target))
+    places = _bend(start, outer, outer_faces, anchors, target, free[outer], target.border_faces())
     return Registration(adult, linear, outer, places)
 
 
@@ -149,15 +149,6 @@ def _free_vertices(mesh, nostrils) -> np.ndarray:
     free[np.unique(mesh.faces[nostrils])] = True
     free[mesh.region_vertices("mouth_socket", "eye_socket_L", "eye_socket_R")] = True
     return free
-
-
-def _open_border(surface) -> np.ndarray:
-    """Faces [F] bool that touch an open border."""
-    edges = np.concatenate([surface.faces[:, [0, 1]], surface.faces[:, [1, 2]], surface.faces[:, [2, 0]]])
-    _, first, counts = np.unique(np.sort(edges, 1), axis=0, return_index=True, return_counts=True)
-    border = np.zeros(len(surface.vertices), bool)
-    border[edges[first[counts == 1]]] = True
-    return border[surface.faces].any(1)
 
 
 def _fit_modes(mesh, ict, faces, anchors, target, free) -> np.ndarray:

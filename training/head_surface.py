@@ -40,6 +40,12 @@ class Surface:
         """Points [N, 3] at barycentrics of faces."""
         return (self.vertices[self.faces[faces]] * barycentrics[..., None]).sum(1)
 
+    def border_faces(self) -> np.ndarray:
+        """Faces [F] bool that touch an open border."""
+        edges = np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
+        _, first, counts = np.unique(np.sort(edges, 1), axis=0, return_index=True, return_counts=True)
+        return np.isin(self.faces, edges[first[counts == 1]]).any(1)
+
 
 @numba.njit(cache=True, parallel=True)
 def _nearest(points, facing, near, vertices, faces, normals, min_cosine):

@@ -41,18 +41,12 @@ def _skin_values(mesh, nostrils, human, fit, fields) -> tuple[np.ndarray, np.nda
     loose = gaps > 2.5
     found[loose], weights[loose], gaps[loose] = surface.nearest(fit.places[loose])
     inside = np.isin(fit.outer, np.unique(mesh.faces[nostrils]))
-    sure = (gaps < _MAX_GAP_MM) & ~inside & ~_border_faces(surface)[found]
+    sure = (gaps < _MAX_GAP_MM) & ~inside & ~surface.border_faces()[found]
     corners = surface.faces[found[sure]]
     values = np.zeros((len(fields), int(sure.sum()), 3), np.float32)
     for k in range(3):
         values += fields[:, corners[:, k]] * weights[sure, k, None].astype(np.float32)
     return fit.outer[sure], values
-
-
-def _border_faces(surface) -> np.ndarray:
-    edges = np.concatenate([surface.faces[:, [0, 1]], surface.faces[:, [1, 2]], surface.faces[:, [2, 0]]])
-    _, first, counts = np.unique(np.sort(edges, 1), axis=0, return_index=True, return_counts=True)
-    return np.isin(surface.faces, edges[first[counts == 1]]).any(1)
 
 
 def _extend(mesh, carried, known):

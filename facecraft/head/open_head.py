@@ -33,7 +33,12 @@ _LID_PAIRS = (((43, 47), (44, 46)), ((37, 41), (38, 40)))
 
 
 class OpenHead(HeadModel):
-    """The open head. Make one with `load_head()`."""
+    """The open head. Make one with `load_head()`.
+
+    Beyond the interface: `metadata` (the file's header, with licence texts), `tooth_ids` [F] (-1 outside teeth; upper
+    left 0-6 front to back, upper right 7-13, lower 14-27), `nostril_faces` (numbers of the faces inside the nostrils),
+    `joints` [J, 3] m of the mean head, `eye_axes` [2, 3] (where the pupils point at gaze 0, left first).
+    """
 
     name = "open"
 
