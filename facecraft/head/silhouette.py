@@ -25,9 +25,10 @@ FOOT = np.array([0.0, -0.34, -0.10])  # m, lower end of the axis of head, neck a
 NECK_BASE = -0.20  # m, height where the neck meets the shoulders
 LATITUDE_M = 0.1  # m of height below the equator that count as one radian
 DOWN = np.array([0.0, -1.0, 0.0])
-REACH_OUT, REACH_IN = 0.24, 0.03  # m, how far a vertex may move
+REACH_OUT, REACH_IN = 0.24, 0.06  # m, how far a vertex may move
 RIM_PX = 2.5  # a vertex this close to the outline defines it
-SMOOTHNESS = 6.0
+STIFF, SUPPLE = 8.0, 2.5  # weight of bending
+OUTLIER = 0.012  # m from the stiff solution
 UNSEEN = 0.02  # pull of unseen hair towards the thickness of the rim
 
 
@@ -132,14 +133,18 @@ def _signed_distance(mask: np.ndarray) -> np.ndarray:
 
 def _lower_end(vertices: np.ndarray, faces: np.ndarray, camera: Camera, solid: np.ndarray) -> np.ndarray:
     """How far (m) to stretch the bust downwards [V], so that its border, front and back, lies on the matte's lower end."""
+    high = NECK_BASE + 0.06
     border = _border(faces)
-    border = border[vertices[border, 1] < NECK_BASE + 0.06]
+    border = border[vertices[border, 1] < high]
     columns = np.flatnonzero(solid.any(0))
     if len(border) == 0 or len(columns) == 0:
         return np.zeros(len(vertices))
     bottom = solid.shape[0] - 1 - np.argmax(solid[::-1, columns], 0)
     depth = camera.transform(FOOT)[2]
     ends = camera.unproject(np.stack([columns + 0.5, bottom + 1.0], 1), np.full(len(columns), depth))
+    ends = ends[ends[:, 1] < high]  # elsewhere the lower end is hair's, not the bust's
+    if len(ends) < 3:
+        return np.zeros(len(vertices))
     order = np.argsort(ends[:, 0])
     width = np.ptp(ends[:, 0]) / 30
     lateral = np.linspace(*ends[order[[0, -1]], 0], 40)
@@ -149,7 +154,6 @@ def _lower_end(vertices: np.ndarray, faces: np.ndarray, camera: Camera, solid: n
     angle = np.arctan2(vertices[border, 0] - FOOT[0], vertices[border, 2] - FOOT[2])
     around = np.arctan2(vertices[:, 0] - FOOT[0], vertices[:, 2] - FOOT[2])
     order = np.argsort(angle)
-    high = NECK_BASE + 0.06
     level = np.interp(around, angle[order], vertices[border, 1][order], period=2 * np.pi)
     ramp = np.clip((high - vertices[:, 1]) / np.maximum(high - level, 1e-3), 0, 1)
     return ramp * np.interp(around, angle[order], lacking[order], period=2 * np.pi)
@@ -187,15 +191,22 @@ def _rim_gaps(vertices, shell: _Shell, faces, camera: Camera, inside: np.ndarray
     return rim[known], gap[known]
 
 
-def _solve(shell: _Shell, rim, target) -> np.ndarray:
-    """Thickness [V] that is smooth, meets `target` on the rim and the rim's profile where nothing is seen."""
-    count = len(shell.held)
-    bending = SMOOTHNESS * shell.laplacian
-    rim_weight = np.zeros(count)
-    rim_weight[rim] = 1.0
-    wanted = np.zeros(count)
-    wanted[rim] = target
+def _solve(shell: _Shell, rim: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Thickness [V] that is smooth, meets `target` on the rim and the rim's profile where nothing is seen.
+
+    A stiff solution first tells which targets are flaps and specks of the matte; those count less in the supple one.
+    """
     profile = _profile(shell, rim, target)
+    stiff = _bend(shell, rim, target, np.ones(len(rim)), profile, STIFF)
+    trust = 1 / (1 + ((target - stiff[rim]) / OUTLIER) ** 2)
+    return _bend(shell, rim, target, trust, profile, SUPPLE)
+
+
+def _bend(shell: _Shell, rim, target, trust, profile, stiffness: float) -> np.ndarray:
+    count = len(shell.held)
+    bending = stiffness * shell.laplacian
+    rim_weight, wanted = np.zeros(count), np.zeros(count)
+    rim_weight[rim], wanted[rim] = trust, target
     behind = np.clip(0.5 - shell.front, 0, 1)
     weight = 1e3 * shell.held**4 + UNSEEN * (1 - shell.held) * (0.15 + behind)
     prior = np.where(shell.held > 0, 0, profile * behind)

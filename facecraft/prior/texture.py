@@ -10,7 +10,7 @@ from facecraft.head.texture import render_textured
 from facecraft.progress import track
 from facecraft.views import View
 
-PHOTO_WEIGHT = 4.0
+PHOTO_WEIGHT = 16.0
 RAISED = ((30, 6, 0), (-20, 4, 45), (65, 3, 60))
 """Further orbits: elevation (deg), number of views, first azimuth (deg)."""
 

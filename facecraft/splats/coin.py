@@ -16,8 +16,9 @@ from facecraft.device import torch_device
 from facecraft.head.fitted import FittedHead, load_fitted
 from facecraft.image import write_png
 from facecraft.progress import log
+from facecraft.splats.gaussians import concatenate
 from facecraft.splats.io import write_ply
-from facecraft.splats.seed import seed_gaussians
+from facecraft.splats.seed import fringe_gaussians, seed_gaussians
 from facecraft.splats.train import SCHEDULES, Schedule, Trainer, log_quality
 from facecraft.views import SYNTHETIC, load_views
 from facecraft.workspace import StageRun, write_atomic
@@ -38,7 +39,8 @@ def fit_avatar(
     """Train an avatar on the views of a workspace and write it; `iterations` and `gaussians` of 0 are the quality's."""
     schedule = _schedule(quality, iterations, gaussians)
     fitted, views = load_fitted(run.workspace), load_views(run.workspace, "views/enhanced")
-    start, binding = seed_gaussians(fitted, schedule.gaussians, seed)
+    parts = (seed_gaussians(fitted, schedule.gaussians, seed), fringe_gaussians(fitted, views[0]))
+    start, binding = concatenate(part[0] for part in parts), torch.cat([part[1] for part in parts])
     chosen = torch_device(device)
     run.record["device"] = str(chosen)
     trainer = Trainer(_as_avatar(fitted, start, binding), views, schedule, seed, chosen)

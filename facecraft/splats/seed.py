@@ -1,15 +1,23 @@
-"""The first Gaussians of an avatar: flat discs spread over the triangles, coloured by the texture."""
+"""The first Gaussians of an avatar: flat discs spread over the triangles, coloured by the texture.
+
+Strands and other parts of the matte that the mesh does not cover get discs of their own, bound to the nearest triangle.
+"""
+
+from dataclasses import fields
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from facecraft.head.fitted import FittedHead
 from facecraft.mesh.atlas import sample_texture
 from facecraft.mesh.geometry import face_normals
 from facecraft.mesh.light import shade, shading_normals
+from facecraft.mesh.raster import rasterize_mesh
 from facecraft.splats.gaussians import Gaussians, rgb_to_dc
-from facecraft.splats.rig import triangle_frames
+from facecraft.splats.rig import triangle_frames, world_to_local
+from facecraft.views import View
 
 DENSITY = {"face": 4.0, "eyeball_L": 3.0, "eyeball_R": 3.0, "teeth_upper": 2.0, "teeth_lower": 2.0}
 """Gaussians per area relative to the scalp."""
@@ -33,6 +41,31 @@ def seed_gaussians(fitted: FittedHead, count: int, seed: int) -> tuple[Gaussians
     points = np.einsum("nkd,nk->nd", vertices[faces[binding]], weights)
     spacing = np.sqrt(areas / np.bincount(binding, minlength=len(faces)))[binding]
     return _as_local(vertices, faces, binding, points, spacing, rgb)
+
+
+def fringe_gaussians(fitted: FittedHead, photo: View) -> tuple[Gaussians, Tensor]:
+    """Local Gaussians, and their binding, for what the photo's matte shows outside the mesh, as deep as the mesh beside it."""
+    vertices, faces = fitted.vertices(), fitted.head.faces.numpy()
+    camera = photo.camera
+    buffers = rasterize_mesh(camera.project(vertices), faces, *photo.alpha.shape)
+    spacing_px = max(photo.alpha.shape[0] // 200, 1)
+    lattice = np.zeros(photo.alpha.shape, bool)
+    lattice[::spacing_px, ::spacing_px] = True
+    rows, columns = np.nonzero(lattice & (photo.alpha > 0.5) & ~buffers.mask)
+    nearest = distance_transform_edt(~buffers.mask, return_distances=False, return_indices=True)[:, rows, columns]
+    depth = buffers.depth[tuple(nearest)].astype(float)
+    points = camera.unproject(np.stack([columns + 0.5, rows + 0.5], 1), depth)
+    scales = np.tile((OVERLAP * spacing_px * depth / camera.fx)[:, None], (1, 3))
+    binding = torch.as_tensor(buffers.face_ids[tuple(nearest)]).long()
+    world = Gaussians(
+        torch.as_tensor(points),
+        torch.tensor([[1.0, 0, 0, 0]], dtype=torch.float64).repeat(len(points), 1),
+        torch.as_tensor(scales).log(),
+        torch.as_tensor(photo.alpha[rows, columns].clip(0.05, FIRST_OPACITY)).double().logit(),
+        rgb_to_dc(torch.as_tensor(photo.rgb[rows, columns])).double()[:, None],
+    )
+    local = world_to_local(world, binding, torch.as_tensor(vertices), torch.as_tensor(faces))
+    return Gaussians(*(getattr(local, f.name).float() for f in fields(local))), binding
 
 
 def _densities(head) -> np.ndarray:
