@@ -143,7 +143,13 @@ def test_the_only_cut_of_the_skin_is_the_back_midline(head):
 
 
 def test_nothing_given_is_the_template(head):
-    np.testing.assert_allclose(head.vertices()[0], head.template, atol=2e-6)
+    np.testing.assert_array_equal(head.vertices()[0], head.template)
+
+
+def test_offsets_move_the_template_one_to_one(head):
+    offsets = torch.zeros(1, len(head.template), 3, requires_grad=True)
+    head.vertices(offsets=offsets).sum().backward()
+    np.testing.assert_array_equal(offsets.grad, torch.ones_like(offsets))
 
 
 def test_a_batch_is_its_singles(head):

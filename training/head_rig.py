@@ -24,6 +24,8 @@ _SHOULDER_PLANE = (-142.8, -38 / 150)
 LID_REACH_MM = 26.0
 # lids clear the eyeball by this much when shut: the chords of stretched lid triangles dip by half a millimetre
 _SKIN_MARGIN_MM, _SOCKET_MARGIN_MM = 1.1, 0.7
+# so that rounding pushes nothing at rest, and offsets move every vertex of the template one to one
+_REST_SLACK_MM = 0.02
 
 
 @dataclass(frozen=True)
@@ -131,4 +133,4 @@ def lid_vertices(mesh: Template, side: int) -> tuple[np.ndarray, np.ndarray]:
     lids = np.flatnonzero(around & (reach < LID_REACH_MM) & (cosines > 0.35))
     margins = np.where(outside[lids], _SKIN_MARGIN_MM, _SOCKET_MARGIN_MM)
     clearances = reach[lids] - eye.radius(np.degrees(np.arccos(cosines[lids])))
-    return lids, np.stack([np.minimum(clearances - 1e-3, 0.2), margins])
+    return lids, np.stack([np.minimum(clearances - _REST_SLACK_MM, 0.2), margins])
