@@ -198,7 +198,7 @@ def spread_harmonically(laplacian, values, known, where, pull=1e-6, towards=None
         return values
     mean = values[known].mean(0)
     unknown = np.flatnonzero(where & ~known)
-    pull = np.broadcast_to(pull, len(values))[unknown]
+    pull = np.broadcast_to(np.asarray(pull, float), len(values))[unknown]
     rows = laplacian[unknown].tocsc()
     fixed = np.flatnonzero(~(where & ~known))
     sources = np.where(known[fixed, None], values[fixed], mean)

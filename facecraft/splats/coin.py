@@ -43,7 +43,7 @@ def fit_avatar(
     start, binding = concatenate(part[0] for part in parts), torch.cat([part[1] for part in parts])
     chosen = torch_device(device)
     run.record["device"] = str(chosen)
-    trainer = Trainer(_as_avatar(fitted, start, binding), views, schedule, seed, chosen)
+    trainer = Trainer(as_avatar(fitted, start, binding), views, schedule, seed, chosen)
     checkpoint, key = run.workspace / CHECKPOINT, _fingerprint(run)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if not fresh:
@@ -71,7 +71,7 @@ def _schedule(quality: str, iterations: int, gaussians: int) -> Schedule:
     return schedule
 
 
-def _as_avatar(fitted: FittedHead, gaussians, binding) -> Avatar:
+def as_avatar(fitted: FittedHead, gaussians, binding) -> Avatar:
     parts = (fitted.shape, fitted.offsets, fitted.expression, fitted.gaze, np.zeros(3))
     tensors = (torch.as_tensor(np.asarray(part, np.float32)) for part in parts)
     return Avatar(fitted.head, *tensors, binding, gaussians, fitted.camera, {"made by": "facecraft coin-fit"})

@@ -1,0 +1,49 @@
+import numpy as np
+from photographed_head import photograph
+
+from facecraft.head.fitted import FittedHead
+from facecraft.prior.texture import PHOTO_WEIGHT, orbit_cameras, surround
+
+
+def fitted_head(true):
+    return FittedHead(
+        true.head,
+        true.camera,
+        true.shape,
+        true.expression,
+        np.zeros((2, 2)),
+        true.offsets,
+        true.texture,
+        np.zeros(478),
+    )
+
+
+def test_photo_first_then_an_orbit_that_shows_the_whole_head():
+    true = photograph(0)
+    views = surround(fitted_head(true), true.image, true.alpha, 8, 96)
+    assert views[0].kind == "photo" and views[0].weight == PHOTO_WEIGHT and views[0].rgb is true.image
+    assert {view.kind for view in views[1:]} == {"texture"} and len(views) == 1 + 8 + 13
+    for view in views[1:]:
+        border = np.concatenate([view.alpha[0], view.alpha[-1], view.alpha[:, 0], view.alpha[:, -1]])
+        assert border.max() == 0
+        assert view.alpha.max() == 1 and (view.depth[view.alpha > 0.99] > 0.5).all()
+
+
+def test_views_of_seen_sides_count_more():
+    true = photograph(0)
+    views = surround(fitted_head(true), true.image, true.alpha, 8, 96)
+    assert all(0.5 <= view.weight <= 1 for view in views[1:])
+
+
+def test_depth_agrees_with_the_geometry_from_every_side():
+    true = photograph(0)
+    fitted = fitted_head(true)
+    vertices = fitted.vertices()
+    for camera, view in zip(
+        orbit_cameras(fitted, vertices, 8, 96), surround(fitted, true.image, true.alpha, 8, 96)[1:]
+    ):
+        inside = view.alpha > 0.99
+        rows, columns = np.nonzero(inside)
+        points = camera.unproject(np.stack([columns + 0.5, rows + 0.5], 1), view.depth[inside])
+        low, high = vertices.min(0) - 0.01, vertices.max(0) + 0.01
+        assert ((points > low) & (points < high)).all()

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import torch
+from photographed_head import photograph
+from test_prior import fitted_head
+
+from facecraft.avatar import Avatar
+from facecraft.prior.texture import surround
+from facecraft.splats.coin import as_avatar
+from facecraft.splats.density import DensityPlan, DensityStatistics, plan_change, split_in_two
+from facecraft.splats.rig import local_to_world
+from facecraft.splats.seed import fringe_gaussians, seed_gaussians
+from facecraft.splats.train import Schedule, Trainer, log_quality, masked_psnr
+
+COUNT = 14_000
+
+
+@pytest.fixture(scope="module")
+def scene():
+    true = photograph(0, size=160)
+    fitted = fitted_head(true)
+    gaussians, binding = seed_gaussians(fitted, COUNT, 0)
+    return fitted, surround(fitted, true.image, true.alpha, 6, 96), as_avatar(fitted, gaussians, binding)
+
+
+def trainer(scene, iterations=40, seed=0) -> Trainer:
+    _, views, avatar = scene
+    return Trainer(avatar, views, Schedule(iterations, COUNT, COUNT + 500), seed, torch.device("cpu"))
+
+
+def test_seeds_cover_every_triangle_and_lie_on_it(scene):
+    fitted, _, avatar = scene
+    faces = fitted.head.faces
+    assert torch.equal(avatar.binding.unique(), torch.arange(len(faces)))
+    assert abs(len(avatar.binding) - COUNT) < 2
+    vertices = torch.as_tensor(fitted.vertices()).float()
+    world = local_to_world(avatar.gaussians, avatar.binding, vertices, faces)
+    corners = vertices[faces[avatar.binding]]
+    arms = world.means - corners[:, 0]
+    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    heights = (arms * torch.nn.functional.normalize(normals, dim=1)).sum(1)
+    assert heights.abs().max() < 1e-4
+
+
+def test_the_untrained_avatar_already_looks_like_its_photo(scene):
+    _, views, avatar = scene
+    assert log_quality(avatar, views) > 15
+
+
+def test_training_comes_closer_to_the_photo(scene):
+    run = trainer(scene, 60)
+    before = log_quality(scene[2], scene[1])
+    run.run(60)
+    assert log_quality(run.result(), scene[1]) > before + 3
+
+
+def test_a_resumed_training_ends_where_an_unbroken_one_does(scene):
+    whole = trainer(scene)
+    whole.run(20)
+    state = {name: tensor.clone() for name, tensor in whole.state().items()}
+    whole.run(40)
+    again = trainer(scene)
+    again.load_state(state)
+    again.run(40)
+    assert again.iteration == 40
+    for name, tensor in whole.state().items():
+        assert torch.equal(tensor, again.state()[name]), name
+
+
+def test_density_changed_within_its_limits(scene):
+    run = trainer(scene)
+    run.run(40)
+    result = run.result()
+    assert isinstance(result, Avatar) and len(result.binding) <= COUNT + 500
+    assert torch.equal(result.binding.unique(), torch.arange(len(result.head.faces)))
+
+
+def test_fringe_covers_what_the_mesh_leaves_free(scene):
+    fitted, views, _ = scene
+    photo = views[0]
+    wide = photo.alpha.copy()
+    wide[30:50, 10:20] = 1
+    more = type(photo)(photo.camera, photo.rgb, wide, photo.depth, "photo")
+    gaussians, binding = fringe_gaussians(fitted, more)
+    world = local_to_world(gaussians, binding, torch.as_tensor(fitted.vertices()).float(), fitted.head.faces)
+    pixels = photo.camera.project(world.means.numpy())
+    in_patch = (pixels[:, 0] > 10) & (pixels[:, 0] < 20) & (pixels[:, 1] > 30) & (pixels[:, 1] < 50)
+    assert in_patch.sum() >= 200
+
+
+def make_statistics(pulls) -> DensityStatistics:
+    statistics = DensityStatistics(len(pulls))
+    statistics.total, statistics.seen = torch.tensor(pulls), torch.ones(len(pulls))
+    return statistics
+
+
+def test_pulled_gaussians_double_or_split_and_faint_ones_go():
+    plan = DensityPlan(0, 10, 1, limit=100, grow_grad2d=1.0, grow_scale_m=1.0, prune_opacity=0.1)
+    binding = torch.tensor([0, 0, 0, 1])
+    keep, double, split = plan_change(
+        plan,
+        make_statistics([2.0, 2.0, 0.0, 0.0]),
+        torch.tensor([0.5, 2.0, 0.5, 0.5]),
+        torch.tensor([0.9, 0.9, 0.01, 0.01]),
+        binding,
+    )
+    assert double.tolist() == [0] and split.tolist() == [1]
+    assert keep.tolist() == [0, 3]  # 2 is faint; 3 as well, but the last of its triangle
+
+
+def test_growth_stops_at_the_limit():
+    plan = DensityPlan(0, 10, 1, limit=5, grow_grad2d=1.0)
+    pulls = [2.0, 5.0, 3.0, 4.0]
+    _, double, split = plan_change(plan, make_statistics(pulls), torch.zeros(4), torch.ones(4), torch.arange(4))
+    assert double.tolist() == [1] and len(split) == 0
+
+
+def test_children_fill_their_parent():
+    parent = {
+        "means": torch.tensor([[1.0, 2.0, 3.0]]).repeat(4000, 1),
+        "quats": torch.tensor([[1.0, 0, 0, 0]]).repeat(4000, 1),
+        "log_scales": torch.tensor([[0.5, 0.1, 0.2]]).log().repeat(4000, 1),
+    }
+    children = split_in_two(parent, torch.Generator().manual_seed(0))
+    assert len(children["means"]) == 8000
+    assert torch.allclose(children["means"].mean(0), torch.tensor([1.0, 2.0, 3.0]), atol=0.02)
+    assert torch.allclose(children["means"].std(0), torch.tensor([0.5, 0.1, 0.2]), rtol=0.05)
+    assert torch.allclose(children["log_scales"].exp(), torch.tensor([0.5, 0.1, 0.2]) / 1.6)
+
+
+def test_psnr_of_known_errors():
+    a, mask = np.zeros((4, 4, 3)), np.ones((4, 4), bool)
+    assert masked_psnr(a, a, mask) == float("inf")
+    assert masked_psnr(a, a + 0.1, mask) == pytest.approx(20)
