@@ -89,7 +89,7 @@ def measure_likeness(workspace: Workspace, azimuths_deg: tuple[int, ...] = (-60,
     view = _render(avatar, [source_shot(avatar, size)])[0]
     turned = _render(avatar, turned_shots(avatar, size, list(azimuths_deg)))
     return Likeness(
-        masked_psnr(view, photo, source.alpha > SEEN_SHARE),
+        float(masked_psnr(view, photo, source.alpha > SEEN_SHARE)),
         landmark_distance(view, photo),
         {azimuth: bool(find_faces(picture)) for azimuth, picture in zip(azimuths_deg, turned, strict=True)},
     )
