@@ -7,6 +7,8 @@ from scipy.spatial import cKDTree
 
 _INNER = ("gums", "tongue", "teeth_upper", "teeth_lower")
 _NOISE_MM = 0.02
+# how far a full jawOpen draws each lip from the teeth in the middle, and how far from the lips' edge that reaches
+_LIP_UP_MM, _LIP_DOWN_MM, _LIP_REACH_MM = 4.5, 5.0, 9.0
 
 
 def build_expressions(mesh: Template, ict: IctHead) -> np.ndarray:
@@ -64,13 +66,30 @@ def _put_tongue_out(mesh) -> np.ndarray:
 def flatten_tongue(mesh: Template) -> np.ndarray:
     """Displacements [V, 3] mm of the tongue settling on the floor of an open mouth, in the frame of the jaw.
 
-    ICT's tongue fills the closed mouth and keeps that thickness when the jaw opens, which hides the teeth.
+    ICT's tongue fills the closed mouth and keeps that thickness when the jaw opens, which hides teeth and throat.
     """
     field = np.zeros_like(mesh.vertices)
     tongue = mesh.region_vertices("tongue")
     along, height, _ = _tongue_coordinates(mesh.vertices[tongue])
-    field[tongue, 1] = -0.5 * height * np.clip(2 * along + 0.4, 0, 1)
-    field[tongue, 2] = -6 * along
+    field[tongue, 1] = -0.85 * height * np.clip(2 * along + 0.7, 0, 1)
+    field[tongue, 2] = -10 * along
+    return field
+
+
+def part_lips(mesh: Template, ict: IctHead, jaw_weights: np.ndarray) -> np.ndarray:
+    """Displacements [V, 3] mm of lips that draw back from the teeth as the jaw opens; ICT's lips cover the front teeth.
+
+    `jaw_weights` [V] tell the lower lip (1) from the upper (0), which touch at rest.
+    """
+    line = ict.neutral[ict.landmarks68[[60, 61, 62, 63, 64]]]
+    samples = np.concatenate(
+        [a + (b - a) * np.linspace(0, 1, 20)[:, None] for a, b in zip(line, line[1:], strict=False)]
+    )
+    near = np.exp(-((cKDTree(samples).query(mesh.vertices)[0] / _LIP_REACH_MM) ** 2))
+    middle = np.clip(1 - (mesh.vertices[:, 0] / line[0, 0]) ** 2, 0, 1)
+    field = np.zeros_like(mesh.vertices)
+    lips = mesh.region_vertices("face", "mouth_socket")
+    field[lips, 1] = (near * middle * (_LIP_UP_MM * (1 - jaw_weights) - _LIP_DOWN_MM * jaw_weights))[lips]
     return field
 
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from head_expressions import flatten_tongue
+from head_expressions import flatten_tongue, part_lips
 from head_eyeball import similarity_field
-from head_sources import ARKIT_NAMES
+from head_sources import ARKIT_NAMES, IctHead
 from head_template import REGIONS, Template
 from scipy.sparse import coo_matrix, diags
 from scipy.sparse.linalg import splu
@@ -38,15 +38,18 @@ class Rig:
     jaw_weights: np.ndarray
 
 
-def build_rig(mesh: Template, expressions: np.ndarray) -> Rig:
-    """Fit the jaw to jawOpen and lay out weights. `expressions`: see build_expressions; jawOpen is made a corrective in place."""
+def build_rig(mesh: Template, ict: IctHead, expressions: np.ndarray) -> Rig:
+    """Fit the jaw to jawOpen and lay out weights. `expressions`: see build_expressions; jawOpen is made a
+    corrective in place, and mouthClose closes what that opens."""
     jaw_open = expressions[ARKIT_NAMES.index("jawOpen")]
     axis, pivot = _jaw_arc(mesh, jaw_open)
     turn = Rotation.from_rotvec(axis).as_matrix()
     arc = (mesh.vertices - pivot) @ turn.T + pivot - mesh.vertices
     jaw = _jaw_weights(mesh, jaw_open, arc)
     jaw_open -= jaw[:, None] * arc
-    jaw_open += flatten_tongue(mesh) @ turn.T
+    parting = part_lips(mesh, ict, jaw)
+    jaw_open += flatten_tongue(mesh) @ turn.T + parting
+    expressions[ARKIT_NAMES.index("mouthClose")] -= parting
     jaw_open[np.linalg.norm(jaw_open, axis=1) < 0.02] = 0
     head = _head_weights(mesh)
     weights = np.stack([1 - head, head * (1 - jaw), head * jaw, np.zeros_like(head), np.zeros_like(head)], 1)

@@ -67,7 +67,7 @@ def build_parts(ict: IctHead, human: MakeHuman, say) -> HeadParts:
     uvs, faces_uv = build_atlas(mesh, ict, nostrils)
     say(f"atlas: {len(uvs)} texture vertices")
     expressions = build_expressions(mesh, ict)
-    rig = build_rig(mesh, expressions)
+    rig = build_rig(mesh, ict, expressions)
     say(f"jaw turns by {np.degrees(rig.jaw_axis[0]):.2f} degrees about {rig.joints[2].round(1)} mm")
     people = random_heads(mesh, ict, nostrils, human, np.random.default_rng(SEED), PEOPLE)
     say(f"MakeHuman: {len(people)} random heads carried over")

@@ -13,6 +13,7 @@ GUM = np.array([0.52, 0.26, 0.26])
 TONGUE = np.array([0.52, 0.25, 0.25])
 CAVITY = np.array([0.12, 0.04, 0.04])
 SOCKET = np.array([0.45, 0.24, 0.22])
+LIPS_M, THROAT_M, DARKEST = 0.024, -0.045, 0.1  # depth of the light's way into the mouth, and what is left of it there
 IRIS_ANGLE, PUPIL_ANGLE = 0.405, 0.16  # rad, from the axis of the eye: 6.0 and 2.4 mm on a ball of 15.3 mm
 
 
@@ -39,7 +40,8 @@ def paint_interior(
     paint("tongue", TONGUE)
     paint("mouth_socket", CAVITY)
     for side in ("L", "R"):
-        paint(f"eye_socket_{side}", SOCKET)
+        socket = regions == names.index(f"eye_socket_{side}")
+        out[socket] = trust[socket] * colours[socket] + (1 - trust[socket]) * SOCKET
         here = regions == names.index(f"eyeball_{side}")
         out[here] = _paint_eye(head, atlas, here, side, colours[here], trust[here])
     return out
@@ -55,13 +57,11 @@ def _own_tone(default: np.ndarray, colours: np.ndarray, weight: np.ndarray) -> n
 
 
 def _paint_eye(head: HeadModel, atlas: Atlas, here: np.ndarray, side: str, colours, trust) -> np.ndarray:
-    ball = head.vertex_regions.numpy() == head.region_names.index(f"eyeball_{side}")
     centre = head.joints.numpy()[head.joint_names.index(f"eye_{side}")]
     axis = head.eye_axes.numpy()["LR".index(side)]
     rest = head.template.double().numpy()
     arms = atlas.interpolate(rest, head.faces.numpy())[here] - centre
     angle = np.arccos(np.clip(arms @ axis / np.linalg.norm(arms, axis=1), -1, 1))
-    assert ball.any()
     iris_seen = (angle < IRIS_ANGLE * 0.9) & (angle > PUPIL_ANGLE * 1.2) & (trust[:, 0] > 0.5)
     iris = np.median(colours[iris_seen], 0) if iris_seen.sum() > 30 else IRIS
     sclera = SCLERA * np.clip(_brightness(colours, trust, angle), 0.6, 1.1)
