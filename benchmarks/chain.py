@@ -11,12 +11,13 @@ from pathlib import Path
 from facecraft.report import Likeness, measure_likeness
 from facecraft.workspace import PRODUCERS, Workspace
 
+STAGES = tuple(dict.fromkeys(PRODUCERS.values()))
 PSNR_BAR_DB, LANDMARK_BAR_PERCENT = 28.0, 2.0
 
 
 def main(workspaces: Path) -> None:
     """Print the table; figures beyond a bar carry an exclamation mark."""
-    columns = ["portrait", *(f"{stage} s" for stage in PRODUCERS.values()), "all s", "peak MiB"]
+    columns = ["portrait", *(f"{stage} s" for stage in STAGES), "all s", "peak MiB"]
     columns += ["PSNR dB", "landmarks %", "face at"]
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.machine()}\n")
     print("| " + " | ".join(columns) + " |")
@@ -29,7 +30,7 @@ def main(workspaces: Path) -> None:
 
 def _row(workspace: Workspace) -> list[str]:
     records = workspace.records().values()
-    seconds = [sum(r["wall_s"] for r in records if r["stage"] == stage) for stage in PRODUCERS.values()]
+    seconds = [sum(r["wall_s"] for r in records if r["stage"] == stage) for stage in STAGES]
     peak = max((r["peak_memory_mib"] for r in records), default=0)
     cells = [workspace.path.stem, *(f"{s:.1f}" for s in seconds), f"{sum(seconds):.0f}", str(peak)]
     if not (workspace / "avatar/avatar.safetensors").is_file():

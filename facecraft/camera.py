@@ -116,7 +116,7 @@ def read_frames(path: Path) -> list[tuple[dict, Camera]]:
         data = json.loads(Path(path).read_text())
         frames = sorted(data["frames"], key=lambda f: f.get("file_path", ""))
         return [(f, _camera_of({**data, **f})) for f in frames]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as error:
         raise InputError(f"{path} is not a transforms.json ({error}); see nerfstudio's data conventions") from error
 
 

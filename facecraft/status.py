@@ -25,21 +25,22 @@ def stage_states(workspace: Workspace) -> list[StageState]:
     workspace that is no longer there counts as unchanged.
     """
     records, states = workspace.records(), []
-    for folder, stage in PRODUCERS.items():
+    for stage in dict.fromkeys(PRODUCERS.values()):
         own = {name: record for name, record in records.items() if record["stage"] == stage}
         settled = {state.record["stage"]: state for state in states if state.state == "done"}
         for name, record in own.items():
             reason = _stale_reason(workspace, record, settled)
             states.append(StageState(name, "stale" if reason else "done", reason, record))
         if not own:
-            states.append(_unrecorded(workspace, folder, stage))
+            states.append(_unrecorded(workspace, stage))
     return states
 
 
-def _unrecorded(workspace: Workspace, folder: str, stage: str) -> StageState:
+def _unrecorded(workspace: Workspace, stage: str) -> StageState:
     """A stage without a record: one that was broken off has left something."""
     waiting = workspace / ".partial"
-    begun = (workspace / folder).exists() or (
+    folders = [folder for folder, its_stage in PRODUCERS.items() if its_stage == stage]
+    begun = any((workspace / folder).exists() for folder in folders) or (
         waiting.is_dir() and any(p.name.startswith(stage) for p in waiting.iterdir())
     )
     return (

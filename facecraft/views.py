@@ -22,6 +22,7 @@ class View:
     depth: np.ndarray  # [H, W] z in m, 0 = nothing
     kind: str  # "photo" or "texture"
     weight: float = 1.0
+    expression: dict[str, float] | None = None  # channels by name; None is the photo's
 
 
 def save_views(run, folder: str, views: list[View]) -> None:
@@ -38,6 +39,8 @@ def save_views(run, folder: str, views: list[View]) -> None:
         paths = {"file_path": f"images/{name}", "depth_file_path": f"depths/{name}"}
         paths |= {"mask_path": f"fg_masks/{name}", "fg_mask_path": f"fg_masks/{name}"}
         extra = {"timestep_index": 0, "camera_index": number, "kind": view.kind, "weight": view.weight}
+        if view.expression is not None:
+            extra["expression"] = view.expression
         frames.append(frame_record(view.camera, **paths, **extra))
     run.output(f"{folder}/transforms.json").write_text(transforms_text(frames))
 
@@ -52,5 +55,6 @@ def load_views(workspace, folder: str) -> list[View]:
             found = "x".join(map(str, picture.alpha.shape[::-1]))
             raise InputError(f"{path} is {found}, its camera {camera.width}x{camera.height}; make the views again")
         depth = np.asarray(Image.open(workspace.require(f"{folder}/{frame['depth_file_path']}")), np.float32) / 1000
-        views.append(View(camera, picture.rgb, picture.alpha, depth, frame["kind"], float(frame["weight"])))
+        kind, weight, expression = frame["kind"], float(frame["weight"]), frame.get("expression")
+        views.append(View(camera, picture.rgb, picture.alpha, depth, kind, weight, expression))
     return views

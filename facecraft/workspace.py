@@ -1,8 +1,7 @@
 """The workspace: one folder on disk for one subject.
 
-A stage's outputs are collected in `.partial/STAGE` and moved into place together when the stage succeeds, so a file that
-exists is complete and a failed stage leaves what was there before. `records/STAGE.json` is written last: options, digests
-of what was read and written, versions, wall time, peak memory. A stage whose record still matches is up to date.
+Outputs of a stage wait in `.partial/STAGE` and move into place together when it succeeds: a file that exists is complete,
+a failed stage leaves what was there. `records/STAGE.json` comes last; a stage whose record still matches is up to date.
 """
 
 import errno
@@ -29,6 +28,7 @@ PRODUCERS = {
     "source": "preprocess",
     "head": "fit-3dmm",
     "views/enhanced": "enhance-views",
+    "views/expressions": "enhance-views",
     "avatar": "coin-fit",
     "renders": "render",
     "sheet.png": "sheet",

@@ -1,6 +1,6 @@
 """Fit Gaussians that ride on the head's triangles to the views; the photo counts most.
 
-Reads head/ and views/enhanced/; writes avatar/avatar.safetensors, avatar/avatar.ply (3DGS layout, as in the photo) and
+Reads head/, views/enhanced/ and views/expressions/; writes avatar/avatar.safetensors, avatar/avatar.ply (3DGS layout, as in the photo) and
 avatar/preview.png. Killed and started again, it goes on from the last checkpoint in avatar/checkpoints/.
 
 Example: facecraft coin-fit ann.ws --quality draft
@@ -13,7 +13,7 @@ import typer
 
 from facecraft.workspace import Workspace
 
-READS = ("head", "views/enhanced")
+READS = ("head", "views/enhanced", "views/expressions")
 WRITES = ("avatar",)
 
 

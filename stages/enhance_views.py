@@ -1,7 +1,8 @@
 """Make consistent pictures of the head from all around; the photo itself is kept as the first.
 
-Reads head/ and source/; writes views/enhanced/transforms.json (a nerfstudio dataset), images/ [H, W, 4], fg_masks/,
-depths/ (16-bit PNG, mm). The prior `texture` renders the textured head with its hair shell.
+Reads head/ and source/; writes views/enhanced/ (the photo's expression) and views/expressions/ (closed eyes, open mouth and
+others), each a nerfstudio dataset: transforms.json, images/ [H, W, 4], fg_masks/, depths/ (16-bit PNG, mm). The prior
+`texture` renders the textured head with its hair shell.
 
 Example: facecraft enhance-views ann.ws --prior texture
 """
@@ -14,7 +15,7 @@ import typer
 from facecraft.workspace import Workspace
 
 READS = ("source", "head")
-WRITES = ("views/enhanced",)
+WRITES = ("views/enhanced", "views/expressions")
 
 
 def main(
@@ -30,11 +31,10 @@ def main(
         if not run.up_to_date:
             from facecraft.face.portrait import load_source
             from facecraft.head.fitted import load_fitted
-            from facecraft.prior.texture import surround
+            from facecraft.prior.texture import express, surround
             from facecraft.views import save_views
 
-            source = load_source(run.workspace)
-            save_views(
-                run, "views/enhanced", surround(load_fitted(run.workspace), source.image, source.alpha, views, size)
-            )
+            source, fitted = load_source(run.workspace), load_fitted(run.workspace)
+            save_views(run, "views/enhanced", surround(fitted, source.image, source.alpha, views, size))
+            save_views(run, "views/expressions", express(fitted, size))
     return run.workspace / "views/enhanced"

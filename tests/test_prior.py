@@ -2,7 +2,7 @@ import numpy as np
 from photographed_head import photograph
 
 from facecraft.head.fitted import FittedHead
-from facecraft.prior.texture import PHOTO_WEIGHT, orbit_cameras, surround
+from facecraft.prior.texture import EXPRESSIONS, PHOTO_WEIGHT, express, orbit_cameras, surround
 
 
 def fitted_head(true):
@@ -39,11 +39,21 @@ def test_depth_agrees_with_the_geometry_from_every_side():
     true = photograph(0)
     fitted = fitted_head(true)
     vertices = fitted.vertices()
-    for camera, view in zip(
-        orbit_cameras(fitted, vertices, 8, 96), surround(fitted, true.image, true.alpha, 8, 96)[1:]
-    ):
+    cameras = orbit_cameras(fitted, vertices, 8, 96)
+    for camera, view in zip(cameras, surround(fitted, true.image, true.alpha, 8, 96)[1:], strict=True):
         inside = view.alpha > 0.99
         rows, columns = np.nonzero(inside)
         points = camera.unproject(np.stack([columns + 0.5, rows + 0.5], 1), view.depth[inside])
         low, high = vertices.min(0) - 0.01, vertices.max(0) + 0.01
         assert ((points > low) & (points < high)).all()
+
+
+def test_expression_views_show_the_face_with_its_lids_shut_and_its_mouth_open():
+    true = photograph(0)
+    views = express(fitted_head(true), 96)
+    assert [view.expression for view in views[:: len(views) // len(EXPRESSIONS)]] == list(EXPRESSIONS)
+    by_name = {tuple(view.expression): view for view in views[1::3]}
+    neutral, blink = by_name[()], by_name[("eyeBlinkLeft", "eyeBlinkRight")]
+    changed = np.abs(neutral.rgb - blink.rgb).max(2) > 0.03
+    rows, _ = np.nonzero(changed)
+    assert changed.sum() > 20 and rows.max() < 48  # the eyes are in the upper half of a picture of the face

@@ -13,7 +13,7 @@ GUM = np.array([0.52, 0.26, 0.26])
 TONGUE = np.array([0.52, 0.25, 0.25])
 CAVITY = np.array([0.12, 0.04, 0.04])
 SOCKET = np.array([0.45, 0.24, 0.22])
-LIPS_M, THROAT_M, DARKEST = 0.024, -0.045, 0.1  # depth of the light's way into the mouth, and what is left of it there
+LIPS_M, THROAT_M, DARKEST = 0.024, -0.035, 0.08  # depth of the light's way into the mouth, and what is left of it there
 IRIS_ANGLE, PUPIL_ANGLE = 0.405, 0.16  # rad, from the axis of the eye: 6.0 and 2.4 mm on a ball of 15.3 mm
 
 
@@ -45,6 +45,14 @@ def paint_interior(
         here = regions == names.index(f"eyeball_{side}")
         out[here] = _paint_eye(head, atlas, here, side, colours[here], trust[here])
     return out
+
+
+def _vividness(skin: np.ndarray) -> float:
+    """0 for a black-and-white photo, 1 for one in colour, from the seen skin [n, 3]."""
+    if len(skin) == 0:
+        return 1.0
+    spread = np.ptp(skin, axis=1) / np.maximum(skin.max(1), 1e-3)
+    return float(np.clip(np.median(spread) / 0.15, 0, 1))
 
 
 def _own_tone(default: np.ndarray, colours: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ def paint_mesh(
         np.ascontiguousarray(uvs, np.float32),
         np.ascontiguousarray(layers, np.float32),
         np.ascontiguousarray(light, np.float32),
+        (DARKEST, BRIGHTEST),  # an argument: numba's cache would keep the constants of another module as they once were
         supersample,
         out,
     )
@@ -37,7 +38,7 @@ def paint_mesh(
 
 
 @numba.njit(cache=True, parallel=True)
-def _paint(face_ids, barycentrics, depth, faces, normals, faces_uv, uvs, layers, light, s, out):
+def _paint(face_ids, barycentrics, depth, faces, normals, faces_uv, uvs, layers, light, limits, s, out):
     for row in numba.prange(out.shape[0]):
         texel = np.zeros(4, np.float32)
         for column in range(out.shape[1]):
@@ -49,7 +50,7 @@ def _paint(face_ids, barycentrics, depth, faces, normals, faces_uv, uvs, layers,
                         continue
                     covered += 1
                     _look_up(barycentrics[y, x], faces_uv[face], uvs, layers, texel)
-                    lit = _shade(barycentrics[y, x], faces[face], normals, light)
+                    lit = _shade(barycentrics[y, x], faces[face], normals, light, limits)
                     for c in range(3):
                         out[row, column, c] += min(texel[c] * lit, 1)
                     out[row, column, 3] += texel[3]
@@ -77,7 +78,7 @@ def _look_up(weights, corners, uvs, layers, texel):
 
 
 @numba.njit(cache=True)
-def _shade(weights, corners, normals, light):
+def _shade(weights, corners, normals, light, limits):
     """mesh.light.shade of one point."""
     x = y = z = 0.0
     for k in range(3):
@@ -88,4 +89,4 @@ def _shade(weights, corners, normals, light):
     x, y, z = x / length, y / length, z / length
     lit = light[0] + light[1] * x + light[2] * y + light[3] * z + light[4] * x * y + light[5] * x * z
     lit += light[6] * y * z + light[7] * (x * x - y * y) + light[8] * (3 * z * z - 1)
-    return min(max(lit, DARKEST), BRIGHTEST)
+    return min(max(lit, limits[0]), limits[1])

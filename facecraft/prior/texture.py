@@ -10,7 +10,18 @@ from facecraft.head.texture import render_textured
 from facecraft.progress import track
 from facecraft.views import View
 
-PHOTO_WEIGHT = 16.0
+PHOTO_WEIGHT = 20.0
+FACE_M = 0.24  # what a view of the face shows
+EXPRESSIONS = (
+    {},
+    {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},
+    {"jawOpen": 0.6},
+    {"jawOpen": 0.25, "mouthSmileLeft": 0.7, "mouthSmileRight": 0.7},
+    {"eyeWideLeft": 1.0, "eyeWideRight": 1.0, "browInnerUp": 0.8, "mouthPucker": 0.8},
+)
+"""Faces that show what the photo hides: lids, teeth, tongue, and closed lips."""
+EXPRESSION_AZIMUTHS = (-30, 0, 30)
+EXPRESSION_WEIGHT = 0.6
 RAISED = ((30, 6, 0), (-20, 4, 45), (65, 3, 60))
 """Further orbits: elevation (deg), number of views, first azimuth (deg)."""
 
@@ -27,6 +38,23 @@ def surround(fitted: FittedHead, image: np.ndarray, alpha: np.ndarray, count: in
         rgb, covered, depth, seen = render_textured(fitted.head, vertices, fitted.texture, camera)
         trust = float((seen * covered).sum() / max(covered.sum(), 1e-6))
         views.append(View(camera, rgb, covered, depth, "texture", 0.5 + 0.5 * trust))
+    return views
+
+
+def express(fitted: FittedHead, size: int) -> list[View]:
+    """Close views of the face in each of EXPRESSIONS from EXPRESSION_AZIMUTHS, `size` px square."""
+    head = fitted.head
+    centre = fitted.vertices()[head.faces[head.landmark_faces].numpy()].mean((0, 1))
+    distance = np.linalg.norm(fitted.camera.centre - centre)
+    focal = size * distance / FACE_M
+    like = replace(fitted.camera, width=size, height=size, fx=focal, fy=focal)
+    views = []
+    for expression in EXPRESSIONS:
+        vertices = fitted.vertices(head.expression_vector(expression)[0].numpy())
+        for azimuth in EXPRESSION_AZIMUTHS:
+            camera = orbit_camera(like, azimuth, 0, centre, distance)
+            rgb, alpha, depth, _ = render_textured(head, vertices, fitted.texture, camera)
+            views.append(View(camera, rgb, alpha, depth, "texture", EXPRESSION_WEIGHT, expression))
     return views
 
 

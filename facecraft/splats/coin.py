@@ -39,6 +39,7 @@ def fit_avatar(
     """Train an avatar on the views of a workspace and write it; `iterations` and `gaussians` of 0 are the quality's."""
     schedule = _schedule(quality, iterations, gaussians)
     fitted, views = load_fitted(run.workspace), load_views(run.workspace, "views/enhanced")
+    views += load_views(run.workspace, "views/expressions")
     parts = (seed_gaussians(fitted, schedule.gaussians, seed), fringe_gaussians(fitted, views[0]))
     start, binding = concatenate(part[0] for part in parts), torch.cat([part[1] for part in parts])
     chosen = torch_device(device)

@@ -6,6 +6,7 @@ regularisers of GaussianAvatars (Qian et al. 2024, eq. 3 and 4): positions stay 
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -26,7 +27,9 @@ RATES = {"means": 5e-3, "quats": 1e-3, "log_scales": 1.7e-2, "logit_opacities": 
 MEANS_DECAY = 0.05  # what is left of the positions' rate at the end
 POSITION_WEIGHT, POSITION_FREE = 0.01, 1.0  # in triangle sizes
 SCALE_WEIGHT, SCALE_FREE = 1.0, 0.6
-ALPHA_WEIGHT = 0.5
+FINISH, FINISH_PHOTOS = 0.3, 0.6  # in the last part of training, this share of iterations sees the photo
+ALPHA_WEIGHTS = {"photo": 0.5, "texture": 0.1}
+"""The outline is the photo's; the smooth outline of a rendered hair shell only keeps Gaussians near it."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,10 @@ SCHEDULES = {
 
 
 class _Target:
-    """One view: camera tensors, and its picture over black and over white."""
+    """One view: the head's vertices in it, camera tensors, and its picture over black and over white."""
 
-    def __init__(self, view: View, device: torch.device):
-        self.view = view
+    def __init__(self, view: View, vertices: Tensor, device: torch.device):
+        self.view, self.vertices = view, vertices
         self.viewmat = torch.as_tensor(view.camera.T_camera_world, dtype=torch.float32, device=device)[None]
         self.K = torch.as_tensor(view.camera.K, dtype=torch.float32, device=device)[None]
         rgb, alpha = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in (view.rgb, view.alpha[..., None]))
@@ -65,16 +68,25 @@ class _Target:
 class Trainer:
     """Training that can be stopped after any iteration and taken up again from `state()` with the same result."""
 
+    # views[0] is the photo
     def __init__(self, avatar: Avatar, views: list[View], schedule: Schedule, seed: int, device: torch.device):
         self.avatar = avatar.to(device)
         self.schedule, self.plan, self.seed, self.device = schedule, schedule.density(), seed, device
-        self.targets = [_Target(view, device) for view in views]
+        self.targets = [_Target(view, self._vertices(view.expression), device) for view in views]
         self.chances = torch.tensor([view.weight for view in views])
-        self.vertices = self.avatar.vertices(self.avatar.expression, self.avatar.gaze, self.avatar.neck).detach()
         self.binding = self.avatar.binding
         self.iteration = 0
         self.statistics = DensityStatistics(len(self.binding))
         self._optimise({name: getattr(self.avatar.gaussians, name) for name in PARAMETERS})
+
+    @cache  # noqa: B019 (a handful of expressions, as long as the trainer lives)
+    def _posed(self, channels: tuple[tuple[str, float], ...] | None) -> Tensor:
+        avatar = self.avatar
+        expression = avatar.expression if channels is None else avatar.head.expression_vector(dict(channels))[0]
+        return avatar.vertices(expression.to(self.device), avatar.gaze, avatar.neck).detach()
+
+    def _vertices(self, expression: dict[str, float] | None) -> Tensor:
+        return self._posed(None if expression is None else tuple(expression.items()))
 
     def _optimise(self, values: dict[str, Tensor], moments: dict[str, dict] | None = None) -> None:
         self.parameters = {name: value.detach().clone().requires_grad_() for name, value in values.items()}
@@ -103,12 +115,14 @@ class Trainer:
 
     def _step(self) -> None:
         generator = self._random()
-        target = self.targets[int(torch.multinomial(self.chances, 1, generator=generator))]
-        side = int(torch.randint(2, (1,), generator=generator))
         progress = self.iteration / self.schedule.iterations
+        photo = progress > 1 - FINISH and torch.rand(1, generator=generator) < FINISH_PHOTOS
+        draw = int(torch.multinomial(self.chances, 1, generator=generator))
+        target = self.targets[0 if photo else draw]
+        side = int(torch.randint(2, (1,), generator=generator))
         self.optimizer.param_groups[0]["lr"] = RATES["means"] * MEANS_DECAY**progress
         local = self.gaussians
-        world = local_to_world(local, self.binding, self.vertices, self.avatar.head.faces)
+        world = local_to_world(local, self.binding, target.vertices, self.avatar.head.faces)
         camera = target.view.camera
         background = torch.full((1, 3), float(side), device=self.device)
         colors, alphas, meta = rasterize(
@@ -125,7 +139,11 @@ class Trainer:
         )
         meta["means2d"].retain_grad()
         loss = photometric_loss(colors[0], target.over[side])
-        loss = loss + ALPHA_WEIGHT * (alphas[0] - target.alpha).abs().mean() + self._regularise(local, meta)
+        loss = (
+            loss
+            + ALPHA_WEIGHTS[target.view.kind] * (alphas[0] - target.alpha).abs().mean()
+            + self._regularise(local, meta)
+        )
         loss.backward()
         if self.iteration <= self.plan.stop:
             self.statistics.add(meta)
@@ -140,7 +158,7 @@ class Trainer:
 
     def _change_density(self) -> None:
         with torch.no_grad():
-            world = local_to_world(self.gaussians, self.binding, self.vertices, self.avatar.head.faces)
+            world = local_to_world(self.gaussians, self.binding, self._vertices(None), self.avatar.head.faces)
             largest = world.scales.max(1).values.cpu()
         keep, double, split = plan_change(
             self.plan, self.statistics, largest, world.opacities.cpu(), self.binding.cpu()
