@@ -82,7 +82,7 @@ def load_source(workspace: Workspace) -> Source:
     (frame, camera), *_ = read_frames(workspace.require("source/transforms.json"))
     picture = read_picture(workspace.require(f"source/{frame['file_path']}"))
     try:
-        with np.load(workspace.require("source/landmarks.npz")) as arrays:
+        with open(workspace.require("source/landmarks.npz"), "rb") as file, np.load(file) as arrays:
             points = arrays["landmarks"].astype(np.float64)
         report = json.loads(workspace.require("source/report.json").read_text())
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
