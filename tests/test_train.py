@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,17 +21,17 @@ COUNT = 14_000
 def scene():
     true = photograph(0, size=160)
     fitted = fitted_head(true)
-    gaussians, binding = seed_gaussians(fitted, COUNT, 0)
-    return fitted, surround(fitted, true.image, true.alpha, 6, 96), as_avatar(fitted, gaussians, binding)
+    gaussians, binding, seen = seed_gaussians(fitted, COUNT, 0)
+    return fitted, surround(fitted, true.image, true.alpha, 6, 96), as_avatar(fitted, gaussians, binding), 1 - seen
 
 
 def trainer(scene, iterations=40, seed=0) -> Trainer:
-    _, views, avatar = scene
-    return Trainer(avatar, views, Schedule(iterations, COUNT, COUNT + 500), seed, torch.device("cpu"))
+    _, views, avatar, unseen = scene
+    return Trainer(avatar, views, unseen, Schedule(iterations, COUNT, COUNT + 500), seed, torch.device("cpu"))
 
 
 def test_seeds_cover_every_triangle_and_lie_on_it(scene):
-    fitted, _, avatar = scene
+    fitted, _, avatar, _ = scene
     faces = fitted.head.faces
     assert torch.equal(avatar.binding.unique(), torch.arange(len(faces)))
     assert abs(len(avatar.binding) - COUNT) < 2
@@ -43,7 +45,7 @@ def test_seeds_cover_every_triangle_and_lie_on_it(scene):
 
 
 def test_the_untrained_avatar_already_looks_like_its_photo(scene):
-    _, views, avatar = scene
+    _, views, avatar, _ = scene
     assert log_quality(avatar, views) > 15
 
 
@@ -76,16 +78,28 @@ def test_density_changed_within_its_limits(scene):
 
 
 def test_fringe_covers_what_the_mesh_leaves_free(scene):
-    fitted, views, _ = scene
+    fitted, views, *_ = scene
     photo = views[0]
     wide = photo.alpha.copy()
     wide[30:50, 10:20] = 1
     more = type(photo)(photo.camera, photo.rgb, wide, photo.depth, "photo")
-    gaussians, binding = fringe_gaussians(fitted, more)
+    gaussians, binding, _ = fringe_gaussians(fitted, more)
     world = local_to_world(gaussians, binding, torch.as_tensor(fitted.vertices()).float(), fitted.head.faces)
     pixels = photo.camera.project(world.means.numpy())
     in_patch = (pixels[:, 0] > 10) & (pixels[:, 0] < 20) & (pixels[:, 1] > 30) & (pixels[:, 1] < 50)
     assert in_patch.sum() >= 200
+
+
+def test_colours_that_the_photo_does_not_show_stay(scene):
+    fitted, views, avatar, _ = scene
+    bright = [replace(view, rgb=np.ones_like(view.rgb)) for view in views]
+    drift = []
+    for unseen in (0.0, 1.0):
+        weights = torch.full((len(avatar.binding),), unseen)
+        run = Trainer(avatar, bright, weights, Schedule(100, COUNT, COUNT), 0, torch.device("cpu"))
+        run.run(12)  # before the first change of density
+        drift.append(float((run.gaussians.sh.detach() - avatar.gaussians.sh).abs().mean()))
+    assert drift[1] < 0.75 * drift[0]
 
 
 def make_statistics(pulls) -> DensityStatistics:

@@ -24,7 +24,10 @@ from facecraft.mesh.paint import paint_mesh
 from facecraft.mesh.raster import rasterize_mesh
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
-DEPTH_TOLERANCE = 4e-3  # m
+DEPTH_TOLERANCE, INNER_DEPTH_TOLERANCE = 4e-3, 5e-4  # m, on skin and for eyes and mouth, which lie close behind it
+LASHES_PX = (1.0, 3.5)  # skin this close to an eye or an open mouth is not trusted, then fully
+PAINT_PX = (3.0, 7.0)  # the same for colours that spread to hidden skin: no lashes and no make-up on closed lids
+LID_REACH = 0.024  # m around the middle of an eyeball
 EAR_LOBE = -0.075  # m, height above which skin and hair do not mix
 NAPE = -0.05  # m, height down to which hair grows at the back
 SKIN_REGIONS = ("face", "scalp_neck", "bust")
@@ -68,10 +71,13 @@ def make_texture(
     x, y = surface.pixels.T
     inside = (x > 0) & (x < w) & (y > 0) & (y < h)
     clean = inside * np.clip((sample_pixels(depth_in_matte, surface.pixels) - 1) / 2, 0, 1)
-    clean *= _ramp(surface.border_px, 0.5, 2.0)
-    seen = clean * _ramp(surface.facing, 0.2, 0.5)
+    seen = clean * _ramp(surface.border_px, *LASHES_PX) * _ramp(surface.facing, 0.2, 0.5)
     face = surface.regions == head.region_names.index("face")
-    glimpsed = clean * np.where(face, _ramp(surface.facing, 0.2, 0.5), _ramp(surface.facing, 0.05, 0.2))
+    glimpsed = (
+        clean
+        * _ramp(surface.border_px, *PAINT_PX)
+        * np.where(face, _ramp(surface.facing, 0.2, 0.5), _ramp(surface.facing, 0.05, 0.2))
+    )
 
     photo = sample_pixels(image, surface.pixels)
     light = _estimate_light(head, surface, photo, seen)
@@ -129,8 +135,9 @@ def _locate(head: HeadModel, vertices: np.ndarray, camera: Camera, size: int) ->
     nearest = sample_pixels(np.where(buffers.mask, buffers.depth, 10.0), projected[:, :2] * s)
     to_camera = camera.centre - positions
     cosines = (normals * to_camera).sum(1) / np.linalg.norm(to_camera, axis=1)
-    facing = np.where(projected[:, 2] < nearest + DEPTH_TOLERANCE, cosines, 0).clip(0)
     is_skin = np.isin(head.face_regions.numpy(), [i for i, n in enumerate(head.region_names) if n in SKIN_REGIONS])
+    tolerance = np.where(is_skin[atlas.faces], DEPTH_TOLERANCE, INNER_DEPTH_TOLERANCE)
+    facing = np.where(projected[:, 2] < nearest + tolerance, cosines, 0).clip(0)
     border = distance_transform_edt(~buffers.mask | is_skin[buffers.face_ids])
     border_px = np.where(is_skin[atlas.faces], sample_pixels(border, projected[:, :2] * s) / s, np.inf)
     regions = head.face_regions.numpy()[atlas.faces]
@@ -162,15 +169,26 @@ def _vertex_colours(
     laplacian = _level_laplacian(head, vertices)
     mirror = head.mirror.numpy()
     both = known & known[mirror] & skin
-    difference = spread_harmonically(laplacian, np.where(both[:, None], colours - colours[mirror], 0), both, skin)
+    difference = spread_harmonically(laplacian, np.where(both[:, None], colours - colours[mirror], 0), both, skin, 1e-6)
     borrowed = ~known & known[mirror] & skin
     colours[borrowed] = (colours[mirror] + difference)[borrowed]
     known |= borrowed
     haired = head.vertex_regions.numpy() == head.region_names.index("scalp_neck")
     haired &= vertices[:, 1] > NAPE
-    pull = np.where(haired, 0.01, 1e-6)
-    mean = colours[known & haired].mean(0) if (known & haired).any() else None
-    return spread_harmonically(laplacian, colours, known, skin, pull, mean).clip(0, 1)
+    faces_skin = head.vertex_regions.numpy() == head.region_names.index("face")
+    pull, towards = np.full(count, 1e-6), np.tile(colours[known].mean(0) if known.any() else 0.5, (count, 1))
+    for part, strength, like in ((haired, 0.01, haired), (_lids(head), 0.6, faces_skin)):
+        if (known & like).any():
+            pull[part], towards[part] = strength, np.median(colours[known & like], 0)
+    return spread_harmonically(laplacian, colours, known, skin, pull, towards).clip(0, 1)
+
+
+def _lids(head: HeadModel) -> np.ndarray:
+    """Skin around the eyes [V] bool."""
+    template, regions = head.template.double().numpy(), head.vertex_regions.numpy()
+    middles = [template[regions == head.region_names.index(f"eyeball_{side}")].mean(0) for side in "LR"]
+    near = np.min([np.linalg.norm(template - middle, axis=1) for middle in middles], 0) < LID_REACH
+    return near & (regions == head.region_names.index("face"))
 
 
 def _level_laplacian(head: HeadModel, vertices: np.ndarray):
@@ -189,22 +207,23 @@ def _level_laplacian(head: HeadModel, vertices: np.ndarray):
     return (diags((degree > 0).astype(float)) - diags(1 / np.maximum(degree, 1e-9)) @ weights).tocsr()
 
 
-def spread_harmonically(laplacian, values, known, where, pull=1e-6, towards=None) -> np.ndarray:
+def spread_harmonically(laplacian, values, known, where, pull=0.0, towards=0.0) -> np.ndarray:
     """`values` [V, D] with those unknown in `where` replaced by the harmonic interpolation of the known ones.
 
-    `pull` (number or [V]) draws the unknown towards the colour `towards` [D], by default the mean of the known ones.
+    `pull` (number or [V]) draws the unknown towards `towards` (number or [V, D]); a part of the mesh without any known
+    value needs some.
     """
-    if not known.any():
-        return values
-    mean = values[known].mean(0)
     unknown = np.flatnonzero(where & ~known)
-    pull = np.broadcast_to(np.asarray(pull, float), len(values))[unknown]
-    rows = laplacian[unknown].tocsc()
     fixed = np.flatnonzero(~(where & ~known))
-    sources = np.where(known[fixed, None], values[fixed], mean)
-    right = -rows[:, fixed] @ sources + pull[:, None] * (mean if towards is None else towards)
+    if not known.any() or len(unknown) == 0:
+        return values
+    pull = np.broadcast_to(np.asarray(pull, float), len(values))[unknown, None]
+    towards = np.broadcast_to(np.asarray(towards, float), values.shape)[unknown]
+    rows = laplacian[unknown].tocsc()
+    sources = np.where(known[fixed, None], values[fixed], values[known].mean(0))
     out = values.copy()
-    out[unknown] = splu((rows[:, unknown] + diags(pull)).tocsc()).solve(right)
+    matrix = (rows[:, unknown] + diags(pull[:, 0])).tocsc()
+    out[unknown] = splu(matrix).solve(-rows[:, fixed] @ sources + pull * towards)
     return out
 
 

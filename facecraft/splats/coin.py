@@ -41,10 +41,11 @@ def fit_avatar(
     fitted, views = load_fitted(run.workspace), load_views(run.workspace, "views/enhanced")
     views += load_views(run.workspace, "views/expressions")
     parts = (seed_gaussians(fitted, schedule.gaussians, seed), fringe_gaussians(fitted, views[0]))
-    start, binding = concatenate(part[0] for part in parts), torch.cat([part[1] for part in parts])
+    start = concatenate(part[0] for part in parts)
+    binding, seen = (torch.cat([part[i] for part in parts]) for i in (1, 2))
     chosen = torch_device(device)
     run.record["device"] = str(chosen)
-    trainer = Trainer(as_avatar(fitted, start, binding), views, schedule, seed, chosen)
+    trainer = Trainer(as_avatar(fitted, start, binding), views, 1 - seen, schedule, seed, chosen)
     checkpoint, key = run.workspace / CHECKPOINT, _fingerprint(run)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if not fresh:

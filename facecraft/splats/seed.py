@@ -26,8 +26,8 @@ OVERLAP = 0.75  # standard deviation over the spacing of the discs: below 0.5 ga
 FIRST_OPACITY = 0.9
 
 
-def seed_gaussians(fitted: FittedHead, count: int, seed: int) -> tuple[Gaussians, Tensor]:
-    """About `count` local Gaussians, one or more for each triangle, and their binding [N]."""
+def seed_gaussians(fitted: FittedHead, count: int, seed: int) -> tuple[Gaussians, Tensor, Tensor]:
+    """About `count` local Gaussians, one or more for each triangle, their binding [N] and how well the photo shows them [N]."""
     rng = np.random.default_rng(seed)
     head, vertices = fitted.head, fitted.vertices()
     faces = head.faces.numpy()
@@ -40,11 +40,12 @@ def seed_gaussians(fitted: FittedHead, count: int, seed: int) -> tuple[Gaussians
     rgb = sample_texture(fitted.texture.albedo, where) * shade(normals, fitted.texture.light)[:, None]
     points = np.einsum("nkd,nk->nd", vertices[faces[binding]], weights)
     spacing = np.sqrt(areas / np.bincount(binding, minlength=len(faces)))[binding]
-    return _as_local(vertices, faces, binding, points, spacing, rgb)
+    seen = torch.as_tensor(sample_texture(fitted.texture.seen, where)).float()
+    return *_as_local(vertices, faces, binding, points, spacing, rgb), seen
 
 
-def fringe_gaussians(fitted: FittedHead, photo: View) -> tuple[Gaussians, Tensor]:
-    """Local Gaussians, and their binding, for what the photo's matte shows outside the mesh, as deep as the mesh beside it."""
+def fringe_gaussians(fitted: FittedHead, photo: View) -> tuple[Gaussians, Tensor, Tensor]:
+    """The same for what the photo's matte shows outside the mesh, as deep as the mesh beside it."""
     vertices, faces = fitted.vertices(), fitted.head.faces.numpy()
     camera = photo.camera
     buffers = rasterize_mesh(camera.project(vertices), faces, *photo.alpha.shape)
@@ -65,7 +66,7 @@ def fringe_gaussians(fitted: FittedHead, photo: View) -> tuple[Gaussians, Tensor
         rgb_to_dc(torch.as_tensor(photo.rgb[rows, columns])).double()[:, None],
     )
     local = world_to_local(world, binding, torch.as_tensor(vertices), torch.as_tensor(faces))
-    return Gaussians(*(getattr(local, f.name).float() for f in fields(local))), binding
+    return Gaussians(*(getattr(local, f.name).float() for f in fields(local))), binding, torch.ones(len(binding))
 
 
 def _densities(head) -> np.ndarray:

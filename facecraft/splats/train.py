@@ -28,6 +28,7 @@ MEANS_DECAY = 0.05  # what is left of the positions' rate at the end
 POSITION_WEIGHT, POSITION_FREE = 0.01, 1.0  # in triangle sizes
 SCALE_WEIGHT, SCALE_FREE = 1.0, 0.6
 FINISH, FINISH_PHOTOS = 0.3, 0.6  # in the last part of training, this share of iterations sees the photo
+ANCHOR_WEIGHT = 1.0  # of the colours that the photo does not show, to where they started: eyes must not rub off on lids
 ALPHA_WEIGHTS = {"photo": 0.5, "texture": 0.1}
 """The outline is the photo's; the smooth outline of a rendered hair shell only keeps Gaussians near it."""
 
@@ -68,13 +69,21 @@ class _Target:
 class Trainer:
     """Training that can be stopped after any iteration and taken up again from `state()` with the same result."""
 
-    # views[0] is the photo
-    def __init__(self, avatar: Avatar, views: list[View], schedule: Schedule, seed: int, device: torch.device):
+    def __init__(
+        self,
+        avatar: Avatar,
+        views: list[View],  # the photo first
+        unseen: Tensor,  # [N] in [0, 1]: how much of each Gaussian the photo does not show
+        schedule: Schedule,
+        seed: int,
+        device: torch.device,
+    ):
         self.avatar = avatar.to(device)
         self.schedule, self.plan, self.seed, self.device = schedule, schedule.density(), seed, device
         self.targets = [_Target(view, self._vertices(view.expression), device) for view in views]
         self.chances = torch.tensor([view.weight for view in views])
-        self.binding = self.avatar.binding
+        self.binding, self.unseen = self.avatar.binding, unseen.to(device)
+        self.first_sh = self.avatar.gaussians.sh
         self.iteration = 0
         self.statistics = DensityStatistics(len(self.binding))
         self._optimise({name: getattr(self.avatar.gaussians, name) for name in PARAMETERS})
@@ -154,7 +163,8 @@ class Trainer:
         visible = (meta["radii"] > 0).all(-1)[0]
         away = (local.means[visible].norm(dim=1) - POSITION_FREE).clamp_min(0)
         large = (local.scales[visible] - SCALE_FREE).clamp_min(0)
-        return POSITION_WEIGHT * away.mean() + SCALE_WEIGHT * large.square().sum(1).mean()
+        strayed = (self.unseen[:, None, None] * (local.sh - self.first_sh).square()).mean()
+        return POSITION_WEIGHT * away.mean() + SCALE_WEIGHT * large.square().sum(1).mean() + ANCHOR_WEIGHT * strayed
 
     def _change_density(self) -> None:
         with torch.no_grad():
@@ -166,8 +176,8 @@ class Trainer:
         old = {name: p.detach().cpu() for name, p in self.parameters.items()}
         children = split_in_two({name: value[split] for name, value in old.items()}, self._random())
         values = {name: torch.cat([old[name][keep], old[name][double], children[name]]) for name in PARAMETERS}
-        binding = self.binding.cpu()
-        self.binding = torch.cat([binding[keep], binding[double], binding[split].repeat(2)]).to(self.device)
+        parents = torch.cat([keep, double, split, split]).to(self.device)
+        self.binding, self.unseen, self.first_sh = (a[parents] for a in (self.binding, self.unseen, self.first_sh))
         moments = {}
         for name in PARAMETERS:
             state = self.optimizer.state[self.parameters[name]]
@@ -185,14 +195,16 @@ class Trainer:
         for name, parameter in self.parameters.items():
             for key, value in self.optimizer.state[parameter].items():
                 tensors[f"{key}.{name}"] = value
-        tensors |= {"binding": self.binding, "grad_total": self.statistics.total, "grad_seen": self.statistics.seen}
+        tensors |= {"binding": self.binding, "unseen": self.unseen, "first_sh": self.first_sh}
+        tensors |= {"grad_total": self.statistics.total, "grad_seen": self.statistics.seen}
         tensors["iteration"] = torch.tensor(self.iteration)
         return {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Go on from `state()`."""
         tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
-        self.binding, self.iteration = tensors["binding"], int(tensors["iteration"])
+        self.binding, self.unseen, self.first_sh = (tensors[name] for name in ("binding", "unseen", "first_sh"))
+        self.iteration = int(tensors["iteration"])
         self.statistics = DensityStatistics(len(self.binding))
         self.statistics.total, self.statistics.seen = tensors["grad_total"].cpu(), tensors["grad_seen"].cpu()
         keys = ("step", "exp_avg", "exp_avg_sq")
