@@ -29,7 +29,7 @@ COLOUR_REACHES = (0.15, 0.4)
 
 COLOUR_NOISE = 0.03
 LOG_ODDS_LIMIT = 5.0
-HAZE_DOUBT = 1.5
+HAZE_DOUBT = 1.0
 """Log-odds taken from a coarse 1/2: where the network wavers over a wide patch it is mostly backdrop."""
 
 
@@ -82,7 +82,7 @@ def segment_head(rgb: np.ndarray, face: Face) -> np.ndarray:
                 mirrored = model.process(np.ascontiguousarray(patch[:, ::-1])).segmentation_mask[:, ::-1]
                 found = (model.process(patch).segmentation_mask + mirrored) / 2
                 scale = MODEL_SIDE / side
-                weight = _taper(size, left, top, side) / window**4
+                weight = _taper(size, left, top, side) / window**3
                 probability += weight * crop_square(found, -left * scale, -top * scale, size * scale, size)
                 total += weight
     return probability / total
