@@ -93,16 +93,16 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 def _to_srgb(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
     if image.mode in DEEP_MODES:
-        grey = np.asarray(image).astype(np.float32) / DEEP_MODES[image.mode]
+        grey = np.divide(image, DEEP_MODES[image.mode], dtype=np.float32)
         rgb = _grey_to_srgb(np.clip(grey, 0, 1), image.info.get("icc_profile"))
         return rgb, np.ones(grey.shape, np.float32)
     if image.mode in ("P", "PA", "LA", "La", "RGBa", "1") or "transparency" in image.info:
         image = _keep_profile(image, "RGBA" if image.has_transparency_data else "RGB")
     alpha = np.ones((image.height, image.width), np.float32)
     if image.mode == "RGBA":
-        alpha = np.asarray(image.getchannel("A")).astype(np.float32) / 255
+        alpha = np.divide(image.getchannel("A"), 255, dtype=np.float32)
         image = _keep_profile(image, "RGB")
-    rgb = np.asarray(_apply_profile(image)).astype(np.float32) / 255
+    rgb = np.divide(_apply_profile(image), 255, dtype=np.float32)
     return rgb, alpha
 
 
@@ -177,25 +177,31 @@ def crop_square(pixels: np.ndarray, left: float, top: float, side: float, size: 
 
     Lanczos, widened when shrinking so that it does not alias. Outside of the picture its edge goes on.
     """
-    box, pixels = _padded_box(pixels, left, top, side)
     planes = pixels.reshape(*pixels.shape[:2], -1)
-    resized = [
-        Image.fromarray(np.ascontiguousarray(planes[..., c]), "F").resize((size, size), Image.Resampling.LANCZOS, box)
-        for c in range(planes.shape[-1])
-    ]
-    return np.clip(np.stack(resized, -1), 0, 1).reshape(size, size, *pixels.shape[2:])
+    crops = [_crop_plane(planes[..., c], left, top, side, size) for c in range(planes.shape[-1])]
+    return np.clip(np.stack(crops, -1), 0, 1).reshape(size, size, *pixels.shape[2:])
 
 
-def _padded_box(pixels: np.ndarray, left: float, top: float, side: float):
-    """The part of the picture around a square, edges repeated where the square leaves it, and the square's box in it."""
-    height, width = pixels.shape[:2]
+def _crop_plane(plane: np.ndarray, left: float, top: float, side: float, size: int) -> np.ndarray:
+    """One channel at a time, which keeps the memory for a large photo low."""
+    height, width = plane.shape
     margin = 4 + math.ceil(side / 64)
     x0, y0 = math.floor(left) - margin, math.floor(top) - margin
-    x1, y1 = math.ceil(left + side) + margin, math.ceil(top + side) + margin
-    columns = np.clip(np.arange(x0, x1), 0, width - 1)
-    rows = np.clip(np.arange(y0, y1), 0, height - 1)
-    patch = pixels[rows[:, None], columns[None]].astype(np.float32)
-    return (left - x0, top - y0, left - x0 + side, top - y0 + side), patch
+    columns, pad_columns = _clip_range(x0, math.ceil(left + side) + margin, width)
+    rows, pad_rows = _clip_range(y0, math.ceil(top + side) + margin, height)
+    patch = np.ascontiguousarray(plane[rows, columns], np.float32)
+    if any((*pad_rows, *pad_columns)):
+        patch = np.pad(patch, (pad_rows, pad_columns), mode="edge")
+    box = (left - x0, top - y0, left - x0 + side, top - y0 + side)
+    image = Image.fromarray(patch).resize((size, size), Image.Resampling.LANCZOS, box, reducing_gap=3.0)
+    return np.asarray(image)
+
+
+def _clip_range(start: int, stop: int, length: int) -> tuple[slice, tuple[int, int]]:
+    """The part of start..stop inside 0..length (at least its nearest pixel), and how many are missing before and after."""
+    first, last = (min(max(i, 0), length - 1) for i in (start, stop - 1))
+    before = min(max(-start, 0), stop - start - 1)
+    return slice(first, last + 1), (before, stop - start - (last + 1 - first) - before)
 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:
