@@ -25,19 +25,19 @@ def paint_interior(
     names = head.region_names
     trust = np.clip(seen, 0, 1)[:, None]
 
-    def paint(name: str, paint_colours: np.ndarray) -> None:
-        here = regions == names.index(name)
-        out[here] = trust[here] * colours[here] + (1 - trust[here]) * paint_colours
+    depth = atlas.interpolate(head.template.double().numpy()[:, 2:], head.faces.numpy())
+    dim = np.clip((depth - THROAT_M) / (LIPS_M - THROAT_M), 0, 1) ** 2 * (1 - DARKEST) + DARKEST
+    vividness = _vividness(colours[(regions == names.index("face")) & (seen > 0.5)])
 
-    for name in ("teeth_upper", "teeth_lower"):
-        paint(
-            name,
-            _own_tone(
-                TOOTH, colours, seen * np.isin(regions, [names.index("teeth_upper"), names.index("teeth_lower")])
-            ),
-        )
-    paint("gums", GUM)
-    paint("tongue", TONGUE)
+    def paint(name: str, colour: np.ndarray) -> None:
+        here = regions == names.index(name)
+        toned = colour.mean() + vividness * (colour - colour.mean())
+        out[here] = trust[here] * colours[here] + (1 - trust[here]) * dim[here] * toned
+
+    teeth = np.isin(regions, [names.index("teeth_upper"), names.index("teeth_lower")])
+    tooth = _own_tone(TOOTH, colours, seen * teeth)
+    for name, colour in {"teeth_upper": tooth, "teeth_lower": tooth, "gums": GUM, "tongue": TONGUE}.items():
+        paint(name, colour)
     paint("mouth_socket", CAVITY)
     for side in ("L", "R"):
         socket = regions == names.index(f"eye_socket_{side}")
