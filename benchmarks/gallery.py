@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facecraft.image import write_png
-from facecraft.video import COMMENT
+from facecraft.image import SYNTHETIC, write_png
 
 ROW_WIDTH = 2000
-SYNTHETIC = {"Comment": COMMENT}
 
 
 def main(workspaces: Path, gallery: Path) -> None:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from facecraft.errors import InputError
+
 FIELDS = {"stage", "options", "inputs", "read_names", "reads", "writes", "started", "wall_s", "bytes", "weights"}
 
 
@@ -19,6 +21,15 @@ def digest_file(path: Path) -> str:
         while block := file.read(1 << 20):
             sha.update(block)
     return sha.hexdigest()
+
+
+def digest_input(path: Path) -> str:
+    """SHA-256 of a file given by the user; InputError when it cannot be read."""
+    try:
+        return digest_file(path)
+    except OSError as error:
+        reason = os.strerror(error.errno).lower()
+        raise InputError(f"{path} cannot be read ({reason}); check its permissions") from error
 
 
 def write_atomic(path: Path, data: bytes) -> None:

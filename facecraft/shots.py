@@ -17,9 +17,9 @@ from facecraft.curves import read_motion
 from facecraft.device import torch_device
 from facecraft.drive import ARKIT_NAMES, MOTIONS, Motion, built_in_motion, parse_expression, parse_turn, still_motion
 from facecraft.errors import InputError
-from facecraft.image import to_bytes, write_png
+from facecraft.image import SYNTHETIC, to_bytes, write_png
 from facecraft.progress import track
-from facecraft.video import COMMENT, VideoWriter
+from facecraft.video import VideoWriter
 
 ORBIT_S = 4.0
 LONGEST_FRAMES = 100_000
@@ -188,14 +188,13 @@ def write_shots(
 
     The video of transparent frames is over white.
     """
-    text = {"Software": COMMENT, "Comment": COMMENT}
     records = []
     with ThreadPoolExecutor(1) as pool, VideoWriter(video, fps) as writer:
         written = pool.submit(lambda: None)
         for i, picture in enumerate(track(render_shots(avatar, shots, background), "render", len(shots))):
             name = f"{i:05d}_00.png"
             written.result()  # one PNG is packed while the next frame is rendered
-            written = pool.submit(write_png, folder / name, picture, text)
+            written = pool.submit(write_png, folder / name, picture, SYNTHETIC)
             records.append(frame_record(shots[i].camera, file_path=name, timestep_index=i, camera_index=0))
             if len(shots) > 1:
                 writer.write(to_bytes(picture if background is not None else _over_white(picture)))

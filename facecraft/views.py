@@ -7,9 +7,7 @@ from PIL import Image
 
 from facecraft.camera import Camera, frame_record, read_frames, transforms_text
 from facecraft.errors import InputError
-from facecraft.image import read_picture, write_png
-
-SYNTHETIC = {"facecraft:synthetic": "true"}
+from facecraft.image import SYNTHETIC, read_picture, write_png
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,15 @@ from typing import TextIO
 from facecraft import __version__
 from facecraft.errors import InputError, WorkspaceError
 from facecraft.progress import log
-from facecraft.records import describe_machine, digest_file, is_unchanged, read_records, sync, write_atomic
+from facecraft.records import (
+    describe_machine,
+    digest_file,
+    digest_input,
+    is_unchanged,
+    read_records,
+    sync,
+    write_atomic,
+)
 
 SCHEMA = 1
 
@@ -204,7 +212,7 @@ class StageRun:
             "stage": self.stage,
             "facecraft": __version__,
             "options": json.loads(json.dumps(options, default=str)),
-            "inputs": {str(Path(p).resolve()): digest_file(p) for p in inputs},
+            "inputs": {str(Path(p).resolve()): digest_input(p) for p in inputs},
             "read_names": list(reads),
             "reads": self.workspace.digests(reads),
         }

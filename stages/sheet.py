@@ -24,9 +24,8 @@ def main(
     """Render the sheet and write it to the workspace."""
     with Workspace.open(workspace).stage("sheet", READS, {"size": size}, force=force) as run:
         if not run.up_to_date:
-            from facecraft.image import write_png
+            from facecraft.image import SYNTHETIC, write_png
             from facecraft.report import contact_sheet
-            from facecraft.video import COMMENT
 
-            write_png(run.output("sheet.png"), contact_sheet(run.workspace, size), {"Comment": COMMENT})
+            write_png(run.output("sheet.png"), contact_sheet(run.workspace, size), SYNTHETIC)
     return run.workspace / "sheet.png"

@@ -124,7 +124,7 @@ def test_a_damaged_frame_is_one_line(tmp_path, change):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"frames": 3}', '{"frames": [{}]}', "\xff"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"frames": 3}', '{"frames": [3]}', '{"frames": [{}]}', "\xff"])
 def test_what_is_not_transforms_is_one_line(tmp_path, text):
     path = tmp_path / "transforms.json"
     path.write_bytes(text.encode("latin-1"))

@@ -1,5 +1,6 @@
 """The workspace: outputs appear whole or not at all, work that is done is not done again, one process at a time."""
 
+import errno
 import json
 import re
 import signal
@@ -187,6 +188,20 @@ def test_a_missing_input_is_named_and_makes_no_folder(tmp_path):
         preprocess(tmp_path / "ann.ws", inputs=(tmp_path / "no.jpg",))
     assert message(error) == f"{tmp_path}/no.jpg does not exist or is not a file; check the path"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_input_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"pixels")
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("facecraft.records.digest_file", refuse)  # root may read everything
+    with pytest.raises(InputError) as error:
+        preprocess(tmp_path / "ann.ws", inputs=(photo,))
+    assert message(error) == f"{photo} cannot be read (permission denied); check its permissions"
+    assert list(tmp_path.iterdir()) == [photo]
 
 
 def test_what_is_not_a_workspace_is_refused(tmp_path):

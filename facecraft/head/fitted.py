@@ -17,12 +17,11 @@ from facecraft.head.fit import fit_landmarks, pose_vertices
 from facecraft.head.model import HeadModel, load_head
 from facecraft.head.silhouette import coverage, fit_silhouette
 from facecraft.head.texture import Texture, make_texture, render_textured
-from facecraft.image import write_png
+from facecraft.image import SYNTHETIC, write_png
 from facecraft.mesh.raster import rasterize_mesh
 from facecraft.progress import log
 
 SCHEMA = "facecraft-fitted-head/1"
-SYNTHETIC = {"facecraft:synthetic": "true"}
 
 
 @dataclass(frozen=True)
