@@ -43,6 +43,14 @@ def write_atomic(path: Path, data: bytes) -> None:
     sync(path.parent)
 
 
+def remove_file(root: Path, name: str) -> None:
+    """Remove the file `name` and the folders that it leaves empty."""
+    path = root / name
+    path.unlink(missing_ok=True)
+    while (path := path.parent) != root and path.is_dir() and not any(path.iterdir()):
+        path.rmdir()
+
+
 def sync(path: Path) -> None:
     """Flush a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -26,6 +26,7 @@ from facecraft.records import (
     digest_input,
     is_unchanged,
     read_records,
+    remove_file,
     sync,
     write_atomic,
 )
@@ -109,9 +110,8 @@ class Workspace:
     def files(self, name: str) -> list[str]:
         """Files below `name`, or `name` itself when it is a file, relative to the workspace, sorted; no checkpoints."""
         path = self.path / name
-        found = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-        names = sorted(p.relative_to(self.path).as_posix() for p in found)
-        return [n for n in names if "/checkpoints/" not in n]
+        names = (p.relative_to(self.path).as_posix() for p in (path, *path.rglob("*")) if p.is_file())
+        return sorted(n for n in names if "/checkpoints/" not in n)
 
     def digests(self, names: tuple[str, ...]) -> dict[str, str]:
         """Digest of every file below the files or folders `names`."""
@@ -256,7 +256,7 @@ class StageRun:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(self.partial / name, root / name)
         for name in last.get("writes", {}).keys() - set(written):
-            _remove(root, name)
+            remove_file(root, name)
         for folder in {(root / name).parent for name in written}:
             sync(folder)
         self.record.update(
@@ -298,11 +298,3 @@ def _is_file_at(file: TextIO, path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _remove(root: Path, name: str) -> None:
-    """Remove the file `name` and the folders that it leaves empty."""
-    path = root / name
-    path.unlink(missing_ok=True)
-    while (path := path.parent) != root and path.is_dir() and not any(path.iterdir()):
-        path.rmdir()
