@@ -13,11 +13,11 @@ from safetensors.torch import save
 from facecraft.avatar import Avatar, render
 from facecraft.camera import orbit_camera
 from facecraft.device import torch_device
+from facecraft.export.ply import write_ply
 from facecraft.head.fitted import FittedHead, load_fitted
 from facecraft.image import SYNTHETIC, write_png
 from facecraft.progress import log
 from facecraft.splats.gaussians import concatenate
-from facecraft.splats.io import write_ply
 from facecraft.splats.seed import fringe_gaussians, seed_gaussians
 from facecraft.splats.train import SCHEDULES, Schedule, Trainer, log_quality
 from facecraft.views import load_views

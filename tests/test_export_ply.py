@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from facecraft.errors import InputError
+from facecraft.export.ply import read_ply, write_ply
 from facecraft.splats.gaussians import Gaussians
-from facecraft.splats.io import read_ply, write_ply
 
 FIELDS = ("means", "quats", "log_scales", "logit_opacities", "sh")
 
