@@ -3,7 +3,8 @@ import pytest
 from photographed_head import HAIR, MARK, SKIN, photograph
 from scipy.sparse import csr_matrix
 
-from facecraft.head.texture import make_texture, render_textured, spread_harmonically
+from facecraft.head.completion import spread_harmonically
+from facecraft.head.texture import make_texture, render_textured
 from facecraft.mesh.atlas import make_atlas, mirror_texels, sample_texture
 from facecraft.mesh.geometry import graph_laplacian
 from facecraft.mesh.light import fit_light, harmonics, shade

@@ -4,6 +4,7 @@ import numpy as np
 
 from facecraft.mesh.geometry import graph_laplacian, vertex_normals
 
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB; taken of sRGB as it is
 DARKEST, BRIGHTEST = 0.65, 1.35  # shading outside is as likely paint, hair or a cast shadow as light
 
 
