@@ -11,7 +11,7 @@ import typer
 from facecraft import __version__
 from facecraft.errors import FacecraftError
 
-STAGES = ("doctor", "sample", "preprocess", "fit-3dmm", "enhance-views", "coin-fit", "render", "sheet", "status")
+STAGES = ("doctor", "sample", "preprocess", "fit-3dmm", "enhance-views", "coin-fit", "render", "sheet", "export", "status")
 
 app = typer.Typer(
     add_completion=False,

@@ -41,6 +41,7 @@ PRODUCERS = {
     "avatar": "coin-fit",
     "renders": "render",
     "sheet.png": "sheet",
+    "exports": "export",
 }
 """Folder or file of the workspace -> the one stage that writes it, in the order of the chain."""
 
