@@ -11,7 +11,19 @@ import typer
 from facecraft import __version__
 from facecraft.errors import FacecraftError
 
-STAGES = ("doctor", "sample", "preprocess", "fit-3dmm", "enhance-views", "coin-fit", "render", "sheet", "export", "status")
+STAGES = (
+    "doctor",
+    "sample",
+    "synth",
+    "preprocess",
+    "fit-3dmm",
+    "enhance-views",
+    "coin-fit",
+    "render",
+    "sheet",
+    "export",
+    "status",
+)
 
 app = typer.Typer(
     add_completion=False,

@@ -8,6 +8,10 @@ from facecraft.records import digest_file, is_unchanged
 from facecraft.workspace import PRODUCERS, Workspace, producer
 
 
+OUTSIDE_CHAIN = ("synth",)
+"""Stages that no photo's workspace needs: not missing where they have not run."""
+
+
 @dataclass(frozen=True)
 class StageState:
     """One run of a stage: `name` of its record, `state` done, stale, incomplete or missing, and why."""
@@ -31,7 +35,7 @@ def stage_states(workspace: Workspace) -> list[StageState]:
         for name, record in own.items():
             reason = _stale_reason(workspace, record, settled)
             states.append(StageState(name, "stale" if reason else "done", reason, record))
-        if not own:
+        if not own and stage not in OUTSIDE_CHAIN:
             states.append(_unrecorded(workspace, stage))
     return states
 

@@ -34,6 +34,7 @@ from facecraft.records import (
 SCHEMA = 1
 
 PRODUCERS = {
+    "truth": "synth",
     "source": "preprocess",
     "head": "fit-3dmm",
     "views/enhanced": "enhance-views",

@@ -1,0 +1,137 @@
+"""Pictures of a synthetic person: lit colours, and depth, normals, labels and landmarks of the same view."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facecraft.camera import Camera
+from facecraft.splats.gaussians import Gaussians
+from facecraft.splats.raster import rasterize
+from facecraft.synth.figure import Figure
+from facecraft.synth.labels import LABELS
+from facecraft.synth.light import Light, shade_points
+
+SOFT_SKIN_M, SOFT_HAIR_M = 0.008, 0.018
+MIDDLE = 0.42  # linear brightness that a well exposed white surface of the face gets
+
+
+@dataclass(frozen=True)
+class Pose:
+    """What the person does."""
+
+    expression: Tensor  # [E]
+    gaze: Tensor  # [2, 2] rad
+    neck: Tensor  # [3] rad
+
+
+@dataclass(frozen=True)
+class LitFigure:
+    """A figure in a pose under a light: all that does not depend on the camera."""
+
+    figure: Figure
+    gaussians: Gaussians
+    normals: np.ndarray  # [N, 3]
+    tangents: np.ndarray  # [N, 3]
+    vertices: np.ndarray  # [V, 3] m
+    light: Light
+    diffuse: np.ndarray  # [N, 3] linear, albedo times light
+    seen: np.ndarray  # [N, L] how much of each lamp is not in shadow
+    exposure: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One view and its ground truth."""
+
+    camera: Camera
+    rgb: np.ndarray  # [H, W, 3] sRGB, straight
+    alpha: np.ndarray  # [H, W]
+    depth: np.ndarray  # [H, W] z, m, 0 = nothing
+    normals: np.ndarray  # [H, W, 3] unit, head frame; 0 = nothing
+    labels: np.ndarray  # [H, W] uint8, into LABELS
+    landmarks: np.ndarray  # [478, 3] x px, y px, z m
+
+
+def light_figure(figure: Figure, pose: Pose, light: Light, brightness: float = 1.0) -> LitFigure:
+    """Pose a figure and light it; exposed for the face, times `brightness`."""
+    gaussians, normals, tangents, vertices = figure.pose(pose.expression, pose.gaze, pose.neck)
+    points = gaussians.means.double().numpy()
+    softness = np.where(figure.strands, SOFT_HAIR_M, SOFT_SKIN_M)
+    arriving, seen = shade_points(points, normals, tangents, softness, light)
+    face = np.isin(figure.labels, [LABELS.index("skin"), LABELS.index("nose")]) & ~figure.strands
+    face &= normals[:, 2] > 0.3
+    level = float(np.percentile(arriving[face].mean(1), 70))
+    exposure = brightness * MIDDLE * 2.2 / max(level, 1e-3)
+    return LitFigure(figure, gaussians, normals, tangents, vertices, light, figure.albedo * arriving, seen, exposure)
+
+
+def view_colours(lit: LitFigure, camera: Camera) -> np.ndarray:
+    """Colours [N, 3] sRGB of the Gaussians as this camera sees them: diffuse light and highlights."""
+    figure = lit.figure
+    to_camera = camera.centre - lit.gaussians.means.numpy()
+    to_camera = to_camera / np.linalg.norm(to_camera, axis=1, keepdims=True)
+    colour = lit.diffuse.copy()
+    facing = np.clip((lit.normals * to_camera).sum(1), 0, 1)
+    fresnel = 0.04 + 0.5 * (1 - facing) ** 5
+    eyes = np.isin(figure.labels, [LABELS.index("eye"), LABELS.index("iris"), LABELS.index("teeth")])
+    for k, (lamp, strength) in enumerate(zip(lit.light.lamps, lit.light.colours, strict=True)):
+        half = to_camera + lamp
+        half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-6)
+        mirror = np.clip((lit.normals * half).sum(1), 0, 1)
+        broad = 1 / (1 + 4 * lit.light.widths[k])
+        shine = np.where(eyes, 14 * mirror ** (700 * broad), 1.6 * mirror ** (30 * broad) + 1.2 * mirror ** (9 * broad))
+        shine *= fresnel * figure.gloss * ((lit.normals * lamp).sum(1) > 0)
+        along = (lit.tangents * half).sum(1)
+        strand = np.sqrt(np.clip(1 - along**2, 0, 1)) ** 60 * 0.035 * np.clip(0.3 + (lit.normals * lamp).sum(1), 0, 1)
+        strand = strand[:, None] + (strand * 4)[:, None] * figure.albedo
+        strand += (0.10 * np.clip(-(lamp * to_camera).sum(1), 0, 1) ** 4)[:, None] * figure.albedo
+        shine = np.where(figure.strands[:, None], strand, shine[:, None])
+        colour += shine * strength * lit.seen[:, k, None]
+    return encode(lit.exposure * colour)
+
+
+def encode(linear: np.ndarray) -> np.ndarray:
+    """Linear light to sRGB in [0, 1], highlights rolled off above 0.7."""
+    over = np.maximum(linear - 0.7, 0)
+    linear = np.minimum(linear, 0.7) + 0.3 * (1 - np.exp(-over / 0.3))
+    low = 12.92 * linear
+    return np.where(linear <= 0.0031308, low, 1.055 * np.maximum(linear, 1e-6) ** (1 / 2.4) - 0.055)
+
+
+def take_picture(lit: LitFigure, camera: Camera) -> Picture:
+    """Render colours and ground truth in one pass of the splat engine."""
+    figure, g = lit.figure, lit.gaussians
+    one_hot = np.eye(len(LABELS), dtype=np.float32)[figure.labels][:, 1:]
+    layers = np.concatenate([view_colours(lit, camera), lit.normals, one_hot], 1).astype(np.float32)
+    device = g.means.device
+    with torch.no_grad():
+        image, alpha, _ = rasterize(
+            g.means,
+            g.quats,
+            g.scales,
+            g.opacities,
+            torch.as_tensor(layers, device=device),
+            torch.as_tensor(camera.T_camera_world, dtype=torch.float32, device=device)[None],
+            torch.as_tensor(camera.K, dtype=torch.float32, device=device)[None],
+            camera.width,
+            camera.height,
+            render_mode="RGB+ED",
+        )
+    image, alpha = image[0].cpu().numpy(), alpha[0, ..., 0].cpu().numpy()
+    seen = alpha > 1e-3
+    straight = image[..., :-1] / np.maximum(alpha, 1e-3)[..., None]
+    normals = straight[..., 3:6] / np.maximum(np.linalg.norm(straight[..., 3:6], axis=2, keepdims=True), 1e-3)
+    labels = np.where(alpha > 0.5, straight[..., 6:].argmax(2) + 1, 0).astype(np.uint8)
+    solid = alpha > 0.5
+    points = figure.avatar.head.landmarks(torch.as_tensor(lit.vertices).float()[None])[0].double().numpy()
+    return Picture(
+        camera,
+        np.where(seen[..., None], straight[..., :3].clip(0, 1), 0),
+        alpha.clip(0, 1),
+        np.where(solid, image[..., -1], 0),
+        np.where(solid[..., None], normals, 0),
+        labels,
+        camera.project(points),
+    )

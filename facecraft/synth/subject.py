@@ -1,0 +1,234 @@
+"""One synthetic person, drawn from (seed, split, index): every trait from its own stream of random numbers."""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from facecraft.camera import Camera
+from facecraft.head.model import load_head
+from facecraft.synth import identity
+from facecraft.synth.brows import BrowTraits, grow_brows, grow_lashes
+from facecraft.synth.eyes import EyeTraits, iris_share, paint_inside
+from facecraft.synth.figure import Figure, assemble
+from facecraft.synth.hair import HairTraits, grow_hair, hair_colour, pigment_colour, scalp_cover
+from facecraft.synth.hull import make_hull
+from facecraft.synth.labels import LABELS, surface_labels
+from facecraft.synth.sites import surface_sites
+from facecraft.synth.skin import SkinTraits, paint_skin, relief_slopes
+
+SPLITS = ("train", "val", "test")
+IRISES = {
+    "brown": ((0.070, 0.030, 0.012), (0.090, 0.042, 0.015), 0.34),
+    "dark": ((0.030, 0.014, 0.008), (0.036, 0.016, 0.008), 0.30),
+    "hazel": ((0.085, 0.062, 0.022), (0.130, 0.060, 0.018), 0.10),
+    "green": ((0.090, 0.105, 0.050), (0.120, 0.085, 0.030), 0.07),
+    "blue": ((0.110, 0.190, 0.290), (0.200, 0.240, 0.260), 0.12),
+    "grey": ((0.160, 0.190, 0.210), (0.190, 0.190, 0.160), 0.07),
+}
+"""Outer and inner colour, linear, and how often."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Everything about a person."""
+
+    age: float  # years
+    sex: float  # -1 female to 1 male
+    shape: np.ndarray  # [K]
+    skin: SkinTraits
+    eyes: EyeTraits
+    brows: BrowTraits
+    hair: HairTraits
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A person and where they come from. `stream(noun)` are random numbers of their own for each noun."""
+
+    split: str
+    seed: int
+    index: int
+
+    def stream(self, noun: str, number: int = 0) -> np.random.Generator:
+        """Random numbers that depend on split, seed, index, the noun and a number, and on nothing else."""
+        words = [SPLITS.index(self.split), self.seed, self.index, zlib.crc32(noun.encode()), number]
+        return np.random.default_rng(words)
+
+    def number(self, noun: str) -> int:
+        """A seed for noise, 0 to 2^31."""
+        return int(self.stream(noun).integers(1 << 31))
+
+
+def sample_traits(subject: Subject) -> Traits:
+    """Draw everything about a person."""
+    rng = subject.stream("person")
+    age = float(np.clip(rng.gamma(5.0, 8.5), 6, 90))
+    sex = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.0))
+    melanin = float(2.4 * rng.beta(0.9, 1.5) + 0.05)
+    hair = _sample_hair(subject.stream("hair"), age, sex, melanin)
+    return Traits(
+        age,
+        sex,
+        identity.sample_shape(subject.stream("shape")),
+        _sample_skin(subject.stream("skin"), age, sex, melanin),
+        _sample_eyes(subject.stream("eyes"), melanin, age),
+        _sample_brows(subject.stream("brows"), hair, sex, age),
+        hair,
+    )
+
+
+def _sample_skin(rng: np.random.Generator, age: float, sex: float, melanin: float) -> SkinTraits:
+    made_up = sex < 0 and age > 16 and rng.random() < 0.45
+    pale = np.exp(-melanin / 0.5)
+    lipstick = np.array([rng.uniform(0.25, 0.6), rng.uniform(0.02, 0.12), rng.uniform(0.03, 0.16)])
+    eye_shadow = rng.uniform(0.02, 0.35, 3) * [1.0, 0.85, 0.9]
+    return SkinTraits(
+        melanin=melanin,
+        haemoglobin=rng.uniform(0.10, 0.30),
+        mottling=rng.uniform(0.3, 1.2),
+        flush=rng.beta(2, 3),
+        freckles=float((rng.random() < 0.25 * pale) * rng.uniform(0.15, 0.8) + max(age - 55, 0) / 300),
+        moles=int(rng.poisson(1.5)),
+        blemishes=float((rng.random() < 0.3) * rng.beta(1, 3)),
+        pores=rng.uniform(0.4, 1.3),
+        wrinkles=float(np.clip((age - 24) / 48, 0.03, 1.2) * rng.uniform(0.7, 1.3)),
+        eye_shade=float(rng.beta(2, 3) * (0.6 + age / 100)),
+        lip_blood=rng.uniform(0.5, 1.3),
+        lip_colour=lipstick if made_up and rng.random() < 0.75 else None,
+        lid_colour=eye_shadow if made_up and rng.random() < 0.5 else None,
+        blush=float(made_up * rng.uniform(0, 0.6)),
+        liner=float(made_up * rng.uniform(0.2, 1)),
+        gloss=rng.uniform(0.5, 1.5),
+    )
+
+
+def _sample_eyes(rng: np.random.Generator, melanin: float, age: float) -> EyeTraits:
+    names = list(IRISES)
+    chances = np.array([IRISES[name][2] for name in names])
+    chances[2:] *= np.exp(-melanin / 0.6)
+    colour = names[rng.choice(len(names), p=chances / chances.sum())]
+    outer, inner, _ = IRISES[colour]
+    shift = np.exp(rng.normal(0, 0.18, 3) * 0.5 + rng.normal(0, 0.2))
+    return EyeTraits(
+        np.array(outer) * shift,
+        np.array(inner) * shift,
+        pupil=rng.uniform(0.28, 0.5),
+        size=rng.uniform(0.93, 1.06),
+        veins=float(rng.beta(1.5, 4)),
+        white=rng.uniform(0.85, 1.08) - 0.0012 * age,
+        tooth=rng.uniform(0.75, 1.1),
+        tooth_warmth=float(np.clip(rng.beta(2, 3) + age / 300, 0, 1)),
+    )
+
+
+def _sample_hair(rng: np.random.Generator, age: float, sex: float, melanin: float) -> HairTraits:
+    curliness = rng.beta(1, 1.6) if melanin > 1.1 else rng.beta(0.8, 3.5)
+    short = ["buzz", "crop", "side_part", "slick_back"]
+    long = ["bob", "long", "wavy", "curly", "bun", "ponytail"]
+    family = str(rng.choice(short if rng.random() < 0.5 + 0.42 * sex else long))
+    if curliness > 0.55:
+        family = (
+            str(rng.choice(["afro", "curly", "afro", "buzz"])) if melanin > 1.1 else str(rng.choice(["curly", "wavy"]))
+        )
+    if rng.random() < (0.02 if sex < 0 else 0.05 + 0.0035 * max(age - 30, 0)):
+        family = "bald"
+    ranges = {
+        "bald": (0.001, 0.002),
+        "buzz": (0.003, 0.009),
+        "crop": (0.020, 0.050),
+        "side_part": (0.055, 0.105),
+        "slick_back": (0.09, 0.16),
+        "bob": (0.17, 0.24),
+        "long": (0.28, 0.42),
+        "wavy": (0.22, 0.40),
+        "curly": (0.14, 0.32),
+        "afro": (0.030, 0.085),
+        "bun": (0.25, 0.4),
+        "ponytail": (0.15, 0.36),
+    }
+    radius, wavelength = {
+        "wavy": (rng.uniform(0.004, 0.008), rng.uniform(0.05, 0.09)),
+        "curly": (rng.uniform(0.006, 0.011), rng.uniform(0.022, 0.042)),
+        "afro": (rng.uniform(0.0022, 0.0045), rng.uniform(0.008, 0.014)),
+    }.get(family, (0.0035 * curliness * rng.random(), rng.uniform(0.03, 0.08)))
+    eumelanin = float(rng.uniform(3.2, 8) if melanin > 0.8 else rng.gamma(2.2, 1.5) + 0.5)
+    red = melanin < 0.6 and rng.random() < 0.12
+    greying = np.clip((age - rng.normal(52, 12)) / 25, 0, 1)
+    dyed = rng.random() < (0.05 if sex > 0 else 0.14)
+    return HairTraits(
+        family,
+        length=rng.uniform(*ranges[family]),
+        sides=rng.uniform(0.25, 0.9) if family != "afro" else rng.uniform(0.5, 1.0),
+        volume=rng.uniform(0.006, 0.020) * (1.3 if family == "curly" else 1),
+        part=float(rng.choice([-1, 1]) * rng.uniform(0, 0.04)),
+        recession=float(rng.beta(1.5, 4) * 0.020 * (1 + max(sex, 0) * max(age - 30, 0) / 20)),
+        thinning=float(np.clip(rng.beta(1, 2) * max(sex, 0) * max(age - 32, 0) / 28, 0, 1)),
+        curl_radius=radius,
+        curl_wavelength=wavelength,
+        clumping=rng.uniform(0.25, 0.8),
+        fringe=bool(rng.random() < 0.35),
+        eumelanin=eumelanin if not red else rng.uniform(0.6, 1.6),
+        pheomelanin=float(rng.uniform(0, 0.4) if not red else rng.uniform(1.0, 2.2)),
+        grey=float(greying if not dyed else 0),
+        dye=_sample_dye(rng) if dyed else None,
+        tip_fade=float(rng.beta(1, 2)),
+    )
+
+
+def _sample_dye(rng: np.random.Generator) -> np.ndarray:
+    if rng.random() < 0.75:  # a natural colour of somebody else
+        return pigment_colour(rng.uniform(0.5, 6), rng.uniform(0, 1.5))
+    return np.array([rng.uniform(0.02, 0.6) for _ in range(3)])
+
+
+def _sample_brows(rng: np.random.Generator, hair: HairTraits, sex: float, age: float) -> BrowTraits:
+    own = pigment_colour(max(hair.eumelanin, 1.2) * rng.uniform(0.9, 1.3), 0.6 * hair.pheomelanin)
+    own = own + 0.5 * hair.grey * (np.array([0.4, 0.38, 0.36]) - own)
+    return BrowTraits(
+        density=rng.uniform(0.6, 1.3) * (1 + 0.15 * sex),
+        thickness=rng.uniform(0.65, 1.2) * (1 + 0.18 * sex),
+        length=rng.uniform(0.8, 1.2) * (1 + max(age - 60, 0) / 80),
+        arch=rng.uniform(-0.001, 0.002) - 0.0008 * sex,
+        rise=rng.uniform(-0.001, 0.002) - 0.0005 * sex,
+        albedo=own,
+        lash_length=rng.uniform(0.006, 0.009) - 0.001 * sex,
+        lash_density=rng.uniform(0.7, 1.3) - 0.2 * sex,
+    )
+
+
+def make_figure(subject: Subject, traits: Traits, size: int, strands: int, camera: Camera) -> Figure:
+    """The person as Gaussians: skin at surface_sites(size), `strands` strands of hair; `camera` is that of the photo."""
+    sites = surface_sites(size)
+    vertices = _shaped(traits.shape)
+    hull = make_hull(vertices)
+    albedo = paint_skin(size, traits.skin, subject.number("skin noise"))
+    cover = scalp_cover(size, traits.hair, subject.number("hair noise"))
+    albedo += (cover * sites.within("face", "scalp_neck"))[:, None] * (0.7 * hair_colour(traits.hair) - albedo)
+    albedo = paint_inside(size, albedo, traits.eyes, subject.number("eye noise"))
+    labels = np.where(iris_share(size, traits.eyes) > 0.5, LABELS.index("iris"), surface_labels(size))
+    labels = np.where((cover > 0.5) & (labels == LABELS.index("skin")), LABELS.index("hair"), labels)
+    slopes = relief_slopes(size, traits.skin, subject.number("relief"))
+    groups = grow_hair(vertices, hull, traits.hair, strands, subject.number("hair noise"))
+    groups.append(grow_brows(vertices, traits.brows, strands // 6, subject.stream("brow strands")))
+    groups.append(grow_lashes(vertices, traits.brows, strands // 60, subject.stream("lash strands")))
+    gloss = _gloss(labels, traits)
+    return assemble(
+        traits.shape, vertices, size, albedo, labels, gloss, slopes, groups, camera, lambda p: hull.place(p)[3]
+    )
+
+
+def _shaped(shape: np.ndarray) -> np.ndarray:
+    import torch
+
+    return load_head().shaped(torch.as_tensor(shape).float()[None])[0][0].double().numpy()
+
+
+def _gloss(labels: np.ndarray, traits: Traits) -> np.ndarray:
+    strength = np.full(len(labels), 0.6 * traits.skin.gloss)
+    for name, value in {"eye": 3.0, "iris": 6.0, "teeth": 2.0, "mouth": 0.6, "cloth": 0.0, "hair": 0.1}.items():
+        strength[labels == LABELS.index(name)] = value
+    for name in ("upper_lip", "lower_lip"):
+        strength[labels == LABELS.index(name)] = 1.2 * traits.skin.gloss
+    strength[labels == LABELS.index("nose")] *= 1.3
+    return strength
