@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from facecraft.avatar import Avatar
 from facecraft.drive import parse_expression
-from facecraft.face.landmarks import LEFT_CHEEK, RIGHT_CHEEK, find_faces, read_landmarks
+from facecraft.face.landmarks import LEFT_CHEEK, RIGHT_CHEEK, read_landmarks, sees_face
 from facecraft.face.portrait import Source, load_source
 from facecraft.image import crop_square
 from facecraft.shots import Shot, orbit_cameras, render_shots
@@ -33,7 +33,7 @@ class Likeness:
     landmark_percent: (
         float  # mean distance of MediaPipe's landmarks, render to photo, in % of the face width; nan: no face
     )
-    faces_found: dict[int, bool]  # azimuth in degrees -> whether MediaPipe finds a face there
+    faces_found: dict[int, bool]  # azimuth in degrees -> whether MediaPipe's detector sees a face there
 
 
 def contact_sheet(workspace: Workspace, size: int = 256) -> np.ndarray:
@@ -91,7 +91,7 @@ def measure_likeness(workspace: Workspace, azimuths_deg: tuple[int, ...] = (-60,
     return Likeness(
         float(masked_psnr(view, photo, source.alpha > SEEN_SHARE)),
         landmark_distance(view, photo),
-        {azimuth: bool(find_faces(picture)) for azimuth, picture in zip(azimuths_deg, turned, strict=True)},
+        {azimuth: sees_face(picture) for azimuth, picture in zip(azimuths_deg, turned, strict=True)},
     )
 
 

@@ -7,7 +7,15 @@ from skimage import data, transform
 
 from facecraft.face import matting
 from facecraft.face.landmarks import Face, find_faces, find_landmarks
-from facecraft.face.matte import belongs_to_others, bust_window, cut_out, drop_stray_patches, face_hull, trim
+from facecraft.face.matte import (
+    belongs_to_others,
+    bust_window,
+    cut_out,
+    drop_stray_patches,
+    face_hull,
+    settle_clothes,
+    trim,
+)
 from facecraft.face.matting import MattingLaplacian, estimate_foreground, solve_matte
 from facecraft.image import crop_square
 
@@ -225,6 +233,21 @@ def test_stray_patches_go_and_strands_stay(face):
     assert cleaned[star].max() == 0
     assert cleaned[strand].min() == 1
     assert cleaned[head].min() == 1
+
+
+def test_wide_doubt_below_the_chin_is_clothes_and_thin_doubt_is_hair(face):
+    size = 512
+    alpha = np.zeros((size, size))
+    chin, x, width = int(face.landmarks[152, 1]), int(face.landmarks[152, 0]), int(0.3 * face.height)
+    patch = np.s_[chin + 30 : chin + 30 + width, x : x + width]
+    strand = np.s_[chin + 30 : chin + 30 + width, x - 60 : x - 56]
+    above = np.s_[chin - 2 * width : chin - width, x : x + width]
+    for part in (patch, strand, above):
+        alpha[part] = 0.5
+    settled = settle_clothes(alpha, face)
+    assert np.median(settled[patch]) == 1
+    assert (settled[strand] == 0.5).all() and (settled[above] == 0.5).all()
+    assert (settled >= alpha).all() and (settled - alpha).sum() < 0.6 * width**2
 
 
 def test_landmark_model_says_none_without_a_face():

@@ -91,6 +91,11 @@ def find_faces(rgb: np.ndarray) -> list[Face]:
     return []
 
 
+def sees_face(rgb: np.ndarray) -> bool:
+    """Whether a MediaPipe detector is surer than 1/2 of a face in [H, W, 3]; profiles need no landmarks for that."""
+    return bool(_detect(rgb, _whole(rgb), 0.5))
+
+
 def find_landmarks(rgb: np.ndarray, box: np.ndarray, confidence: float = 0.5) -> Face | None:
     """Landmarks of the face around `box` (left, top, right, bottom px), or None when the model does not see one."""
     centre, side = (box[:2] + box[2:]) / 2, 2.2 * max(box[2] - box[0], box[3] - box[1])

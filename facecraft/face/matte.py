@@ -29,6 +29,9 @@ COLOUR_REACHES = (0.15, 0.4)
 
 COLOUR_NOISE = 0.03
 LOG_ODDS_LIMIT = 5.0
+CLOTHES = 0.35
+"""Below the chin, wide patches of at least this alpha are the person's clothes."""
+
 HAZE_DOUBT = 1.0
 """Log-odds taken from a coarse 1/2: where the network wavers over a wide patch it is mostly backdrop."""
 
@@ -42,7 +45,7 @@ def cut_out(rgb: np.ndarray, face: Face, others: list[Face], inside: np.ndarray)
     certain, unknown = split_known(probability, face)
     unknown &= inside & ~belongs_to_others(face, others, len(rgb))
     alpha = solve_matte(rgb, probability, ~unknown, certain)
-    alpha = np.clip((alpha - 0.05) / 0.9, 0, 1)
+    alpha = settle_clothes(np.clip((alpha - 0.05) / 0.9, 0, 1), face)
     return trim(alpha, face, others) * inside
 
 
@@ -50,6 +53,15 @@ def trim(alpha: np.ndarray, face: Face, others: list[Face]) -> np.ndarray:
     """An alpha [H, W] of anything, without other people, other things, and what lies below the bust."""
     alpha = np.where(belongs_to_others(face, others, len(alpha)), 0, alpha)
     return alpha * keep_person(alpha, face) * bust_window(face, len(alpha))
+
+
+def settle_clothes(alpha: np.ndarray, face: Face) -> np.ndarray:
+    """`alpha` [H, W] without wide half-transparent patches below the chin: clothes as bright as the backdrop, not hair."""
+    radius = 0.04 * face.height
+    core = ndimage.distance_transform_edt(alpha > CLOTHES) > radius
+    patch = (ndimage.distance_transform_edt(~core) < radius).astype(np.float64) if core.any() else np.zeros_like(alpha)
+    down = (np.arange(len(alpha))[:, None] + 0.5 - face.landmarks[CHIN, 1]) / face.height
+    return np.maximum(alpha, cv2.GaussianBlur(patch, (0, 0), 0.7) * np.clip(down / 0.1, 0, 1))
 
 
 def person_probability(rgb: np.ndarray, face: Face, others: list[Face], inside: np.ndarray) -> np.ndarray:
