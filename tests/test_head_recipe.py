@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
+from scipy.stats import multivariate_normal
 
 TRAINING = str(Path(__file__).resolve().parents[1] / "training")
 
@@ -128,6 +129,30 @@ def test_a_robust_similarity_ignores_an_outlier():
     linear, shift = recipe("head_register")._robust_similarity(source, target)
     np.testing.assert_allclose(linear, turn, atol=1e-3)
     np.testing.assert_allclose(shift, [5, -3, 8], atol=0.05)
+
+
+def test_factors_of_known_noise_are_found():
+    noise = recipe("head_noise")
+    rng = np.random.default_rng(3)
+    factors, sigmas = rng.normal(0, 1, (3, 40)), rng.uniform(0.3, 0.6, 40)
+    covariance = factors.T @ factors + np.diag(sigmas**2)
+    samples = rng.multivariate_normal(np.zeros(40), covariance, 6000)
+    found, rest = noise.analyse_factors(samples, 3)
+    np.testing.assert_allclose(rest, sigmas, rtol=0.1)
+    np.testing.assert_allclose(found.T @ found, factors.T @ factors, atol=0.05 * np.abs(covariance).max())
+    # the density is that of scipy, and higher than without factors
+    ours = noise.log_likelihood(samples[:50], found, rest)
+    dense = multivariate_normal(np.zeros(40), found.T @ found + np.diag(rest**2))
+    assert ours == pytest.approx(dense.logpdf(samples[:50]).mean() / 40)
+    assert ours > noise.log_likelihood(samples[:50], found[:0], samples.std(0)) + 0.3
+
+
+def test_a_wild_error_does_not_make_the_noise():
+    rng = np.random.default_rng(4)
+    errors = rng.normal(0, 1, (300, 20, 2))
+    errors[:5] *= 200
+    factors, sigmas = recipe("head_noise").measure_noise(errors, 2)
+    assert np.sqrt((factors**2).sum(0) + sigmas**2).max() < 1.5
 
 
 def test_macro_amounts_are_shares():

@@ -33,6 +33,8 @@ class HeadParts:
     landmark_faces: np.ndarray  # [478]
     landmark_barycentrics: np.ndarray  # [478, 3]
     landmark_sigmas: np.ndarray  # [478] mm
+    noise_factors: np.ndarray  # [R, 478, 2] mm
+    noise_sigmas: np.ndarray  # [478, 2] mm
     landmark68: np.ndarray  # [68]
 
 
@@ -123,5 +125,7 @@ def _landmark_arrays(parts) -> dict:
         "landmark_faces": parts.landmark_faces.astype(np.uint16),
         "landmark_barycentrics": parts.landmark_barycentrics.astype(np.float32),
         "landmark_sigmas": (parts.landmark_sigmas * 1e-3).astype(np.float32),
+        "landmark_noise_factors": (parts.noise_factors * 1e-3).astype(np.float16),
+        "landmark_noise_sigmas": (parts.noise_sigmas * 1e-3).astype(np.float32),
         "landmark68_vertices": parts.landmark68.astype(np.uint16),
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import mediapipe
 import numba
 import numpy as np
+from head_noise import measure_noise
 from head_portraits import random_portraits
 from scipy.optimize import linear_sum_assignment
 
@@ -18,16 +19,21 @@ _COUNT = 478
 _FIRST_IRIS = 468
 _MIN_FACING = 0.2
 _GRID = 6
+# beyond this the far outline is a guess of the detector, and fits leave it out
+_NOISE_AZIMUTH_DEG = 25
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """`faces` [478], `barycentrics` [478, 3], held-out median distance mm over all and over frontal views [478]."""
+    """`faces` [478], `barycentrics` [478, 3], held-out median distance mm over all and over frontal views [478]; how
+    landmarks err together: `noise_factors` [R, 478, 2] mm and, beside them, `noise_sigmas` [478, 2] mm (head_noise.py)."""
 
     faces: np.ndarray
     barycentrics: np.ndarray
     sigmas: np.ndarray
     frontal_sigmas: np.ndarray
+    noise_factors: np.ndarray
+    noise_sigmas: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,10 @@ def embed_landmarks(head: OpenHead, nostrils: np.ndarray, views: int, seed: int)
             found = _place(head, placing, landmark, _candidates(head, landmark, nostrils), pairs[landmark] == landmark)
         faces[landmark], barycentrics[landmark] = found
     everything, frontal = _judge(head, judging, faces, barycentrics)
-    return Embedding(faces, barycentrics, everything, frontal)
+    near = _joined(seen, mirrored)
+    near = near.part(np.flatnonzero(np.abs(near.azimuths) <= _NOISE_AZIMUTH_DEG))
+    noise = measure_noise(_errors(head, near, faces, barycentrics))
+    return Embedding(faces, barycentrics, everything, frontal, *noise)
 
 
 def _detect(head, views, seed) -> _Views:
@@ -180,10 +189,15 @@ def _mirror_point(head, face, barycentric) -> tuple[int, np.ndarray]:
     return other, barycentric[[int(np.flatnonzero(corners == v)[0]) for v in faces[other]]]
 
 
+def _errors(head, views, faces, barycentrics) -> np.ndarray:
+    """Detections minus projections [N, 478, 2] mm, hidden landmarks too."""
+    points = np.einsum("nlkc,lk->nlc", views.pixels[:, head.faces.numpy()[faces]], barycentrics)
+    return views.landmarks - points
+
+
 def _judge(head, views, faces, barycentrics) -> tuple[np.ndarray, np.ndarray]:
     corners = head.faces.numpy()[faces]
-    points = np.einsum("nlkc,lk->nlc", views.pixels[:, corners], barycentrics)
-    gaps = np.linalg.norm(points - views.landmarks, axis=2)
+    gaps = np.linalg.norm(_errors(head, views, faces, barycentrics), axis=2)
     gaps[views.facing[:, corners].mean(2) <= _MIN_FACING] = np.nan
     frontal = np.abs(views.azimuths) < 15
     return np.nanmedian(gaps, 0), np.nanmedian(gaps[frontal], 0)

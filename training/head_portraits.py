@@ -18,6 +18,8 @@ _PICTURE_SIZE = 640
 _HAIRLINE = ((-0.18, -0.10, -0.08, -0.06, -0.04, -0.01, 0.02), (-0.11, -0.10, -0.03, 0.0, 0.05, 0.075, 0.085))
 # ICT's brow landmarks lie 6 mm above where people's brows are
 _BROW_DROP = 0.006
+# so many faces move their sides apart from each other
+_LOPSIDED_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -148,13 +150,26 @@ def random_portraits(head: OpenHead, count: int, seed: int):
 
 def _random_head(head, rng) -> np.ndarray:
     shape = torch.tensor(rng.normal(0, 0.8, (1, head.shape_count)), dtype=torch.float32)
-    # a few strong channels and many faint ones, as faces have
+    expression = torch.tensor(_random_expression(head, rng)[None], dtype=torch.float32)
+    return head.vertices(shape, expression)[0].numpy()
+
+
+def _random_expression(head, rng) -> np.ndarray:
+    """Channels [52]: a few strong ones and many faint ones, as faces have; eyes that look the same way, lids with them."""
+    names = head.expression_names
     channels = np.clip(rng.normal(0, 0.25, 52), 0, 1) * (rng.random(52) < 0.4)
-    channels[head.expression_names.index("jawOpen")] = max(0, rng.normal(0, 0.3))
-    channels[head.expression_names.index("tongueOut")] = 0
-    gaze = torch.tensor(np.repeat(rng.normal(0, 0.15, (1, 1, 2)), 2, 1), dtype=torch.float32)
-    expression = torch.tensor(np.clip(channels, 0, 1)[None], dtype=torch.float32)
-    return head.vertices(shape, expression, gaze)[0].numpy()
+    if rng.random() > _LOPSIDED_SHARE:
+        for k, name in enumerate(names):
+            other = name.replace("Left", "Right")
+            if name.endswith("Left") and name not in ("jawLeft", "mouthLeft"):
+                channels[names.index(other)] = channels[k] + rng.normal(0, 0.05)
+    channels[names.index("jawOpen")] = max(0, rng.normal(0, 0.3))
+    channels[names.index("tongueOut")] = 0
+    angles = head.look_angles.numpy()
+    wanted = np.tile(rng.normal(0, 0.15, 2), 2)
+    turns = np.abs(angles).max(1) > 0
+    channels[turns] = (angles[turns] @ wanted) / (angles[turns] ** 2).sum(1)
+    return np.clip(channels, 0, 1)
 
 
 def _random_camera(rng) -> tuple[Camera, float]:

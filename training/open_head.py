@@ -27,7 +27,7 @@ from facecraft.head.open_head import OpenHead
 MODES = 100
 PEOPLE = 1500
 SEED = 20
-_NO_LANDMARKS = (np.zeros(478, int), np.full((478, 3), 1 / 3), np.ones(478))
+_NO_LANDMARKS = (np.zeros(478, int), np.full((478, 3), 1 / 3), np.ones(478), np.zeros((0, 478, 2)), np.ones((478, 2)))
 
 
 def main():
@@ -53,7 +53,12 @@ def main():
         say(f"landmarks {part}: {everywhere:.2f} mm, frontal {frontal:.2f} mm")
     sigmas = np.where(np.isfinite(embedding.frontal_sigmas), embedding.frontal_sigmas, embedding.sigmas)
     parts = replace(
-        parts, landmark_faces=embedding.faces, landmark_barycentrics=embedding.barycentrics, landmark_sigmas=sigmas
+        parts,
+        landmark_faces=embedding.faces,
+        landmark_barycentrics=embedding.barycentrics,
+        landmark_sigmas=sigmas,
+        noise_factors=embedding.noise_factors,
+        noise_sigmas=embedding.noise_sigmas,
     )
     write_head(options.out, parts, ict, header)
     say(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB, sha256 {OpenHead.load(options.out).digest}")

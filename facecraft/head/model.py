@@ -41,6 +41,10 @@ class HeadModel(ABC):
     landmark_faces: Tensor  # [478] long, face of each MediaPipe landmark
     landmark_barycentrics: Tensor  # [478, 3]
     landmark_sigmas: Tensor  # [478] m, spread of the detector on frontal faces
+    # how the detector errs on faces turned by up to 25 deg, as x right, y down in an upright picture, m at the head:
+    # covariance = sum over r of f_r f_r^T + diag(s^2); measured by training/head_noise.py
+    landmark_noise_factors: Tensor  # f [R, 478, 2]
+    landmark_noise_sigmas: Tensor  # s [478, 2]
     landmark68_vertices: Tensor  # [68] long, iBUG order
 
     @abstractmethod
