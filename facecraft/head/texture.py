@@ -22,6 +22,7 @@ from facecraft.mesh.paint import paint_mesh
 from facecraft.mesh.raster import rasterize_mesh
 
 LASHES_PX = (1.0, 3.5)  # skin this close to an eye or an open mouth is not trusted, then fully
+RIM = (0.005, 0.02)  # of the picture's height: a face's colour spreads from inside of its rim, which the backdrop tints
 PAINT_PX = (3.0, 7.0)  # the same for colours that spread to hidden skin: no lashes and no make-up on closed lids
 
 
@@ -51,10 +52,9 @@ def make_texture(
     clean = inside * np.clip((sample_pixels(depth_in_matte, surface.pixels) - 1) / 2, 0, 1)
     seen = clean * _ramp(surface.border_px, *LASHES_PX) * _ramp(surface.facing, 0.2, 0.5)
     face = surface.regions == head.region_names.index("face")
-    glimpsed = (
-        clean
-        * _ramp(surface.border_px, *PAINT_PX)
-        * np.where(face, _ramp(surface.facing, 0.2, 0.5), _ramp(surface.facing, 0.05, 0.2))
+    deep = inside * _ramp(sample_pixels(depth_in_matte, surface.pixels) / len(alpha), *RIM)
+    glimpsed = _ramp(surface.border_px, *PAINT_PX) * np.where(
+        face, deep * _ramp(surface.facing, 0.3, 0.6), clean * _ramp(surface.facing, 0.05, 0.2)
     )
 
     photo = sample_pixels(image, surface.pixels)
