@@ -130,7 +130,7 @@ def _parse_array(path: Path, name: str, data: bytes) -> np.ndarray:
         raise InputError(f"{path} has {name} of {list(shape)} {dtype} in {left} bytes; it is damaged")
     values = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if by_columns else "C")
     with np.errstate(over="ignore"):  # what does not fit into float32 becomes infinite and is refused
-        return np.ascontiguousarray(values, np.float32)
+        return np.array(values, np.float32, order="C")  # a copy, which may be written to
 
 
 def _check_parameters(path: Path, parameters: dict[str, np.ndarray], binding: Tensor) -> None:
