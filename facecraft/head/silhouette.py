@@ -5,11 +5,12 @@ pulled to the border of the matte; the rest follow by smoothness. What no pictur
 that the rim has at the same latitude. The face stays where the landmarks put it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import binary_fill_holes, binary_opening, distance_transform_edt, map_coordinates
-from scipy.sparse import diags
+from scipy.sparse import csc_matrix, diags
 from scipy.sparse.linalg import splu
 from skimage.measure import points_in_poly
 from skimage.morphology import disk
@@ -33,12 +34,29 @@ UNSEEN = 0.02  # pull of unseen hair towards the thickness of the rim
 
 
 @dataclass(frozen=True)
+class _Ear:
+    """One ear, and the membrane that its surroundings span in its place."""
+
+    vertices: np.ndarray  # [E]
+    solve: Callable[[np.ndarray], np.ndarray]  # of the membrane's equations
+    pull: csc_matrix  # [E, V] of the surroundings
+
+    def membrane(self, points: np.ndarray) -> np.ndarray:
+        """Points [E, 3] of the harmonic patch between all other `points` [V, 3]."""
+        return self.solve(-self.pull @ points)
+
+    def sink(self, thickness: np.ndarray) -> float:
+        """How far the ear lies under hair of `thickness` [V], 0..1."""
+        return float(np.clip((np.percentile(thickness[self.vertices], 75) - 0.004) / 0.012, 0, 1))
+
+
+@dataclass(frozen=True)
 class _Shell:
     """What does not change while the shell is fitted. Skin vertices are those that may move."""
 
     rays: np.ndarray  # [V, 3] direction in which each vertex moves
     latitude: np.ndarray  # [V] 0 at the crown, pi/2 at ear height, growing down the neck
-    ears: np.ndarray  # [V] m, how far an ear stands out from the skull
+    ears: tuple["_Ear", "_Ear"]
     held: np.ndarray  # [V] in [0, 1], 1 = the face, which does not move
     front: np.ndarray  # [V] how far the ray points forward, -1 back .. 1 front
     laplacian: object  # [V, V]
@@ -59,19 +77,26 @@ def fit_silhouette(
     thickness, fall = np.zeros(len(vertices)), np.zeros(len(vertices))
     faces = head.faces.numpy()
     for _ in range(iterations):
-        moved = vertices + fall[:, None] * DOWN + _offsets(shell, thickness)
+        moved = _move(shell, vertices + fall[:, None] * DOWN, thickness)
         fall = fall + _lower_end(moved, faces, camera, solid)
-        current = vertices + fall[:, None] * DOWN + _offsets(shell, thickness)
+        current = _move(shell, vertices + fall[:, None] * DOWN, thickness)
         rim, gap = _rim_gaps(current, shell, faces, camera, inside)
+        hidden = [ear.vertices for ear in shell.ears if ear.sink(thickness) > 0]
+        shown = ~np.isin(rim, np.concatenate(hidden)) if hidden else np.ones(len(rim), bool)
+        rim, gap = rim[shown], gap[shown]
         target = np.clip(thickness[rim] + gap, -REACH_IN, REACH_OUT)
         thickness = _solve(shell, rim, target)
-    return _offsets(shell, thickness) + fall[:, None] * DOWN
+    return _move(shell, vertices + fall[:, None] * DOWN, thickness) - vertices
 
 
-def _offsets(shell: _Shell, thickness: np.ndarray) -> np.ndarray:
-    """Move along the rays [V, 3]; ears sink into hair that is thicker than they stand out."""
-    sink = np.clip((thickness - 0.004) / 0.012, 0, 1)
-    return (thickness - sink * shell.ears)[:, None] * shell.rays
+def _move(shell: _Shell, vertices: np.ndarray, thickness: np.ndarray) -> np.ndarray:
+    """The vertices [V, 3] moved along their rays; ears vanish in hair that is thicker than they stand out."""
+    moved = vertices + thickness[:, None] * shell.rays
+    for ear in shell.ears:
+        sink = ear.sink(thickness)
+        if sink > 0:
+            moved[ear.vertices] += sink * (ear.membrane(moved) - moved[ear.vertices])
+    return moved
 
 
 def coverage(mask: np.ndarray, alpha: np.ndarray) -> float:
@@ -96,20 +121,19 @@ def _make_shell(head: HeadModel, vertices: np.ndarray) -> _Shell:
     radius = np.linalg.norm(arms, axis=1)
     rays = arms / np.maximum(radius, 1e-6)[:, None]
     laplacian = graph_laplacian(head.faces.numpy(), len(vertices))
-    ears = _ear_heights(head, radius, laplacian)
+    ears = (_find_ear(head, laplacian, 1), _find_ear(head, laplacian, -1))
     return _Shell(rays, latitudes(vertices), ears, _held(head, vertices), rays[:, 2], laplacian)
 
 
-def _ear_heights(head: HeadModel, radius: np.ndarray, laplacian) -> np.ndarray:
-    """Distance [V], m, of the ears from a skull without ears, which spans their surroundings harmonically."""
+def _find_ear(head: HeadModel, laplacian, side: int) -> _Ear:
+    """The ear at the subject's left (1) or right (-1)."""
     x, y, z = head.template.double().numpy().T
-    skin = head.vertex_regions.numpy() == head.region_names.index("face")
-    ear = np.flatnonzero(skin & (abs(x) > 0.064) & (y > -0.065) & (y < 0.03) & (z > -0.118) & (z < -0.042))
+    skin = np.isin(head.vertex_regions.numpy(), [head.region_names.index(name) for name in ("face", "scalp_neck")])
+    ear = np.flatnonzero(skin & (side * x > 0.06) & (y > -0.075) & (y < 0.035) & (z > -0.125) & (z < -0.055))
     rows = laplacian[ear].tocsc()
-    rest = np.setdiff1d(np.arange(len(radius)), ear)
-    heights = np.zeros(len(radius))
-    heights[ear] = radius[ear] - splu(rows[:, ear]).solve(-rows[:, rest] @ radius[rest])
-    return heights.clip(0)
+    outside = np.ones(laplacian.shape[0])
+    outside[ear] = 0
+    return _Ear(ear, splu(rows[:, ear]).solve, rows @ diags(outside))
 
 
 def _held(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
@@ -219,7 +243,7 @@ def _profile(shell: _Shell, rim, target) -> np.ndarray:
     if len(rim) < 8:
         return np.zeros(len(shell.latitude))
     knots = np.linspace(0, shell.latitude.max(), 24)
-    near = np.exp(-0.5 * ((knots[:, None] - shell.latitude[rim]) / 0.15) ** 2)
+    near = np.exp(-0.5 * ((knots[:, None] - shell.latitude[rim]) / 0.25) ** 2)
     means = (near @ target + 1e-3 * target.mean()) / (near.sum(1) + 1e-3)
     shoulders = np.clip((knots - 2.6) / 1.0, 0, 0.7)  # shoulders are wide, not deep
     return np.interp(shell.latitude, knots, means * (1 - shoulders))
