@@ -40,7 +40,7 @@ def grow_brows(vertices: np.ndarray, traits: BrowTraits, count: int, rng: np.ran
     """`count` strands of both brows on a neutral head [V, 3]."""
     along, height = _brow_fields()
     middle = traits.rise + traits.arch * np.exp(-0.5 * ((along - 0.62) / 0.2) ** 2)
-    half = traits.thickness * np.interp(along, [0, 0.12, 0.5, 0.8, 1], [2.6e-3, 3.6e-3, 3.2e-3, 2.1e-3, 0.5e-3])
+    half = traits.thickness * np.interp(along, [0, 0.12, 0.5, 0.8, 1], [1.9e-3, 2.7e-3, 2.4e-3, 1.6e-3, 0.4e-3])
     inside = np.exp(-(((height - middle) / half) ** 4)) * (along > 0) * (along < 1)
     density = inside * np.interp(along, [0, 0.1, 0.3, 0.85, 1], [0.35, 0.8, 1, 0.9, 0.5])
     count = int(count * min(traits.density, 1.6))
@@ -54,7 +54,7 @@ def grow_brows(vertices: np.ndarray, traits: BrowTraits, count: int, rng: np.ran
     points = _lay(roots, comb, lengths, steps=3, lift=0.35)
     albedo = traits.albedo * np.exp(0.15 * rng.standard_normal((len(points), 1)))
     # fewer strands than hairs: each stands for several
-    return Strands(points, roots.faces, np.full(len(points), 2.6e-4), albedo, "brow", 0.35, 0.75)
+    return Strands(points, roots.faces, np.full(len(points), 1.6e-4), albedo, "brow", 0.3, 0.36)
 
 
 def _lay(roots: Roots, comb: np.ndarray, lengths: np.ndarray, steps: int, lift: float) -> np.ndarray:
@@ -76,7 +76,7 @@ def grow_lashes(vertices: np.ndarray, traits: BrowTraits, count: int, rng: np.ra
     points = np.concatenate([p for p, _ in parts])
     faces = np.concatenate([f for _, f in parts])
     dark = 0.5 * traits.albedo * np.exp(0.1 * rng.standard_normal((len(points), 1)))
-    return Strands(points, faces, np.full(len(points), 1.5e-4), dark, "skin", 0.4, 0.8)
+    return Strands(points, faces, np.full(len(points), 0.7e-4), dark, "skin", 0.3, 0.22)
 
 
 def _lash_row(vertices, loop, up: int, side: float, traits: BrowTraits, count: int, rng):

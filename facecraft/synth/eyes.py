@@ -59,6 +59,14 @@ def iris_share(size: int, traits: EyeTraits) -> np.ndarray:
     return band(angle, IRIS_RAD * traits.size + 0.02, IRIS_RAD * traits.size - 0.02)
 
 
+@cache
+def iris_sites(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the surface_sites(size) on the left and on the right cornea."""
+    front = _angles(size)[0] < 1.1 * IRIS_RAD
+    sites = surface_sites(size)
+    return tuple(np.flatnonzero(front & sites.within(f"eyeball_{side}")) for side in "LR")
+
+
 def paint_inside(size: int, albedo: np.ndarray, traits: EyeTraits, seed: int) -> np.ndarray:
     """`albedo` [n, 3] of surface_sites(size) with eyeballs, teeth, gums, tongue and the mouth cavity painted, linear."""
     sites = surface_sites(size)

@@ -12,10 +12,11 @@ from facecraft.mesh.geometry import graph_laplacian, vertex_normals
 from facecraft.splats.gaussians import Gaussians, rgb_to_dc
 from facecraft.splats.rig import local_to_world, quaternions_from_matrices, triangle_frames, world_to_local
 from facecraft.synth.labels import LABELS
+from facecraft.synth.patches import Patch
 from facecraft.synth.sites import surface_sites, texel_axes
 from facecraft.synth.strands import LONGEST_OVERLAP, Strands, strand_segments, turns_to
 
-OVERLAP = 0.62  # standard deviation of a disc over the side of its texel
+OVERLAP = 0.7  # standard deviation of a disc over the side of its texel
 FLATNESS = 0.12
 SURFACE_OPACITY = 0.985
 
@@ -78,7 +79,12 @@ def _laplacian():
 def surface_gaussians(size: int, vertices: np.ndarray, albedo: np.ndarray) -> Gaussians:
     """One flat Gaussian for each of surface_sites(size) on the mesh [V, 3], in its shape on the surface."""
     sites = surface_sites(size)
-    axes = texel_axes(sites, vertices)
+    axes = OVERLAP * texel_axes(sites, vertices)
+    return flat_gaussians(sites.interpolate(vertices), axes, SURFACE_OPACITY, albedo)
+
+
+def flat_gaussians(points: np.ndarray, axes: np.ndarray, opacity: float, albedo: np.ndarray) -> Gaussians:
+    """Flat Gaussians at points [n, 3] that two deviations [n, 3, 2] (m, at any angle to each other) span."""
     a, b = axes[:, :, 0], axes[:, :, 1]
     # principal axes of the parallelogram: eigenvectors of a 2x2 matrix
     aa, bb, ab = (a * a).sum(1), (b * b).sum(1), (a * b).sum(1)
@@ -88,9 +94,9 @@ def surface_gaussians(size: int, vertices: np.ndarray, albedo: np.ndarray) -> Ga
     long, short = (np.maximum(np.linalg.norm(v, axis=1), 1e-7) for v in (first, second))
     x, y = first / long[:, None], second / short[:, None]
     rotation = np.stack([x, y, np.cross(x, y)], 2)
-    scales = OVERLAP * np.stack([long, short, FLATNESS * np.minimum(long, short)], 1)
+    scales = np.stack([long, short, FLATNESS * np.minimum(long, short)], 1)
     quats = quaternions_from_matrices(torch.as_tensor(rotation))
-    return _gaussians(sites.interpolate(vertices), quats.numpy(), scales, np.full(len(sites), SURFACE_OPACITY), albedo)
+    return _gaussians(points, quats.numpy(), scales, np.full(len(points), opacity), albedo)
 
 
 def strand_gaussians(strands: Strands) -> tuple[Gaussians, np.ndarray]:
@@ -115,10 +121,11 @@ def assemble(
     gloss: np.ndarray,  # [n]
     slopes: np.ndarray,  # [n, 3] of the relief on the mean head
     strands: list[Strands],
+    patches: list[Patch],
     camera: Camera,
     outward,  # function of points [m, 3]: the direction away from the head
 ) -> Figure:
-    """Put skin and strands together and bind them to the triangles."""
+    """Put skin, strands and patches together and bind them to the triangles."""
     head, sites = load_head(), surface_sites(size)
     parts, binding = [surface_gaussians(size, vertices, albedo)], [sites.faces]
     material = [(albedo, labels, gloss, np.zeros(len(sites), bool))]
@@ -130,13 +137,21 @@ def assemble(
         parts.append(gaussians)
         binding.append(group.faces[owner])
         material.append((colour, label, np.full(count, 1.0), np.ones(count, bool)))
+    for patch in patches:
+        count = len(patch.points)
+        parts.append(flat_gaussians(patch.points, patch.axes, patch.opacity, patch.albedo))
+        binding.append(np.full(count, patch.face))
+        label = np.full(count, LABELS.index(patch.label))
+        material.append((patch.albedo, label, np.full(count, patch.gloss), np.zeros(count, bool)))
     world = Gaussians(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Gaussians)))
     at, faces = torch.as_tensor(np.concatenate(binding)), head.faces
     mesh = torch.as_tensor(vertices).float()
     local = world_to_local(world, at, mesh, faces)
     normals = np.zeros((len(world), 3))
     normals[: len(sites)] = -slopes
-    normals[len(sites) :] = outward(world.means[len(sites) :].double().numpy())
+    rest = len(sites), len(world) - sum(len(patch.points) for patch in patches)
+    normals[slice(*rest)] = outward(world.means[slice(*rest)].double().numpy())
+    normals[rest[1] :] = np.concatenate([patch.normals for patch in patches] or [np.zeros((0, 3))])
     rotations, _, _ = triangle_frames(mesh, faces)
     normals = (rotations[at].mT @ torch.as_tensor(normals).float()[:, :, None])[:, :, 0].numpy()
     zero = torch.zeros

@@ -63,6 +63,7 @@ class Habit:
     volume: np.ndarray | float = 0.01  # [S] m, height over the scalp that the strand seeks
     hold: float = 1.0  # pull towards that height
     shoulder_split: float = 0.6  # how much hair that reaches the shoulders goes to the front or the back
+    tuck: float = 1.5  # how strongly hair keeps out of the face
 
 
 def grow(roots: Roots, habit: Habit, flow, hull: Hull, rng: np.random.Generator) -> np.ndarray:
@@ -70,8 +71,8 @@ def grow(roots: Roots, habit: Habit, flow, hull: Hull, rng: np.random.Generator)
     count = len(roots.points)
     points = np.empty((count, habit.steps + 1, 3))
     points[:, 0] = roots.points
-    step = (np.broadcast_to(habit.lengths, count) / habit.steps)[:, None]
-    keep = habit.stiffness ** (step / 0.01)
+    # short steps near the root, where the strand turns from standing to lying
+    growing = np.linspace(0.35, 1.65, habit.steps) / habit.steps
     wanted = np.broadcast_to(habit.volume, count)[:, None]
     scatter = 0.12 * rng.standard_normal((count, 3))
     front = np.where(roots.rest[:, 2] > -0.10, 1.0, -1.0)
@@ -80,23 +81,38 @@ def grow(roots: Roots, habit: Habit, flow, hull: Hull, rng: np.random.Generator)
     height, _ = hull.clearance(roots.points)
     for k in range(habit.steps):
         here = points[:, k]
+        step = (np.broadcast_to(habit.lengths, count) * growing[k])[:, None]
+        keep = habit.stiffness ** (step / 0.01)
         comb = flow(here) + scatter
         near = np.clip(1.5 - height[:, None] / 0.05, 0, 1)
         comb = _along(comb, outward) * near + comb * (1 - near)
         pull = np.clip((wanted - height[:, None]) / np.maximum(wanted, 0.004), -1, 1)
         low = np.clip((hull.centre[1] - 0.11 - here[:, 1]) / 0.04, 0, 1)
         sideways = low * habit.shoulder_split * front
-        desire = habit.comb * comb + habit.hold * pull * outward + habit.gravity * DOWN
+        desire = habit.comb * comb + habit.hold * pull * outward + habit.gravity * (1 - 0.7 * near) * DOWN
+        desire += habit.tuck * _out_of_face(here, hull)
         desire[:, 2] += sideways
+        desire[:, 0] -= 0.7 * low * np.clip(here[:, 0] / 0.09, -1.5, 1.5)  # falls beside the neck, not over the arms
         direction = _unit(keep * direction + (1 - keep) * _unit(desire))
         following = here + step * direction
         height, outward = hull.clearance(following)
         least = np.minimum(0.0012 + 0.25 * wanted[:, 0], 0.004)
         push = np.clip(least - height, 0, 2 * step[:, 0] + 0.002)
-        following = following + push[:, None] * outward
+        # over the shoulders hair moves to the front or the back rather than outwards
+        aside = outward + low[:, None] * (outward * [-0.75, 0, 0] + front[:, None] * [0, 0, 0.9])
+        following = following + push[:, None] * aside
         height = height + push
         points[:, k + 1] = following
     return points
+
+
+def _out_of_face(points: np.ndarray, hull: Hull) -> np.ndarray:
+    """A push [S, 3] to the side and back for points in front of the face."""
+    arms = points - hull.centre
+    angle = np.abs(np.arctan2(arms[:, 0], arms[:, 2]))
+    inside = np.clip((1.15 - angle) / 0.25, 0, 1) * np.clip((0.035 - arms[:, 1]) / 0.02, 0, 1) * (arms[:, 1] > -0.14)
+    side = np.where(arms[:, 0] >= 0, 1.0, -1.0)
+    return inside[:, None] * np.stack([side, 0 * side, -0.5 + 0 * side], 1)
 
 
 def clump(points: np.ndarray, count: int, strength: float, rng: np.random.Generator) -> np.ndarray:

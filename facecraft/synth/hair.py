@@ -4,7 +4,7 @@ The colour is that of two pigments, eumelanin (dark) and pheomelanin (red), in t
 absorption per unit chosen so that 0.8 is blond, 2.5 light brown, 4 brown and 7 black.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -75,7 +75,7 @@ def _root_rest() -> np.ndarray:
 
 
 def _density(rest: np.ndarray, traits: HairTraits, seed: int) -> np.ndarray:
-    ragged = 0.0022 * smooth_noise(rest, 0.008, seed + 40, 2)
+    ragged = 0.0030 * smooth_noise(rest, 0.007, seed + 40, 3)
     over = chart.over_hairline(rest, traits.recession) + ragged
     crown = np.exp(-0.5 * (((rest - [0, 0.115, -0.11]) / [0.045, 0.05, 0.055]) ** 2).sum(1))
     front = (
@@ -85,7 +85,7 @@ def _density(rest: np.ndarray, traits: HairTraits, seed: int) -> np.ndarray:
     )
     bare = np.clip(traits.thinning * 1.6 * np.maximum(crown, front), 0, 1)
     back = chart.band(rest[:, 2], -0.055, -0.085) * chart.band(rest[:, 1], -0.085, -0.065)  # the nape is soft
-    return chart.band(over, -0.002, 0.005 + 0.006 * back) * (1 - bare)
+    return chart.band(over, -0.004, 0.008 + 0.006 * back) * (1 - bare)
 
 
 def grow_hair(vertices: np.ndarray, hull: Hull, traits: HairTraits, count: int, seed: int) -> list[Strands]:
@@ -93,9 +93,12 @@ def grow_hair(vertices: np.ndarray, hull: Hull, traits: HairTraits, count: int, 
     if traits.family == "bald":
         return []
     rng = np.random.default_rng([seed, 41])
+    count = 2 * count if traits.family == "buzz" else count
     roots = scatter_roots(vertices, _density(_root_rest(), traits, seed), count, rng)
     if len(roots.points) == 0:
         return []
+    if traits.family == "curly":  # fewer, thicker strands with enough points for each turn
+        roots = Roots(*(getattr(roots, name)[::2] for name in Roots.__dataclass_fields__))
     points = _STYLES[traits.family](roots, traits, hull, rng)
     groups = [_coloured(points, roots.faces, traits, rng)]
     if traits.family in ("bun", "ponytail"):
@@ -106,14 +109,15 @@ def grow_hair(vertices: np.ndarray, hull: Hull, traits: HairTraits, count: int, 
 def _coloured(points: np.ndarray, faces: np.ndarray, traits: HairTraits, rng: np.random.Generator) -> Strands:
     own = pigment_colour(traits.eumelanin, traits.pheomelanin) if traits.dye is None else traits.dye
     albedo = own * np.exp(0.16 * rng.standard_normal((len(points), 1)))
-    grey = rng.random(len(points)) < traits.grey
-    albedo[grey] = GREY * np.exp(0.12 * rng.standard_normal((grey.sum(), 1)))
+    grey = np.clip(traits.grey + (0.35 * (traits.grey > 0)) * rng.standard_normal((len(points), 1)), 0, 1)
+    albedo += grey * (GREY * np.exp(0.10 * rng.standard_normal((len(points), 1))) - albedo)
     tip = albedo ** (1 - 0.45 * traits.tip_fade)
     # fewer strands, thicker ones
     length = np.linalg.norm(np.diff(points, axis=1), axis=2).sum(1).mean()
     width = 6.5e-4 * np.sqrt(6000 / max(len(points), 1)) * np.clip(length / 0.06, 0.55, 1.25)
     widths = width * (0.8 + 0.4 * rng.random(len(points)))
-    return Strands(points, faces, widths, np.clip(albedo, 0, 0.9), "hair", 0.6, 0.9, np.clip(tip, 0, 0.9))
+    opacity = 0.55 if traits.family == "buzz" else 0.9
+    return Strands(points, faces, widths, np.clip(albedo, 0, 0.9), "hair", 0.6, opacity, np.clip(tip, 0, 0.9))
 
 
 def _edge(roots: Roots, traits: HairTraits) -> np.ndarray:
@@ -141,7 +145,8 @@ def _parted(x: float, back: float):
     def flow(points):
         side = np.tanh((points[:, 0] - x) / 0.006)
         top = chart.band(points[:, 1], 0.02, 0.09)
-        return np.stack([side * (0.35 + 0.8 * top), -0.7 + 0.4 * top, -back * np.ones(len(points))], 1)
+        front = chart.band(points[:, 2], -0.06, -0.01)
+        return np.stack([side * (0.35 + 0.8 * top), -0.7 + 0.6 * top, -back * (1 + front)], 1)
 
     return flow
 
@@ -203,15 +208,16 @@ def _falling(roots, traits, hull, rng, steps=14):
         return np.where(front[:, None], np.array([0.0, -0.4, 1.0]), parted(points))
 
     lengths = np.where(front, 0.058 + 0.055 * np.clip((roots.rest[:, 1] - 0.06) / 0.05, 0, 1), lengths)
-    habit = Habit(lengths, steps=steps, lift=0.35, stiffness=0.5, gravity=0.75, volume=_layers(roots, traits, rng))
+    # the fringe may hang into the face, the rest is tucked behind it
+    habit = Habit(lengths, steps, lift=0.35, stiffness=0.5, gravity=0.75, volume=_layers(roots, traits, rng))
+    habit = replace(habit, tuck=np.where(front, 0, 1.5)[:, None])
     points = grow(roots, habit, flow, hull, rng)
     points = clump(points, max(len(points) // 18, 1), traits.clumping, rng)
     return curl(points, traits.curl_radius, traits.curl_wavelength, max(len(points) // 16, 1), rng)
 
 
 def _curly(roots, traits, hull, rng):
-    points = _falling(roots, traits, hull, rng, steps=22)
-    return points
+    return _falling(roots, traits, hull, rng, steps=int(np.clip(5.5 * traits.length / traits.curl_wavelength, 14, 40)))
 
 
 def _afro(roots, traits, hull, rng):
@@ -239,13 +245,21 @@ def _knot(traits: HairTraits, hull: Hull) -> np.ndarray:
 
 
 def _pulled_back(roots, traits, hull, rng):
+    """Great circles around the skull from each root to the knot, lying close."""
     knot = _knot(traits, hull)
-    lengths = np.linalg.norm(roots.points - knot, axis=1) * 1.22
-    volume = 0.25 * _layers(roots, traits, rng) + 0.001
-    habit = Habit(lengths, steps=12, lift=0.15, stiffness=0.35, gravity=0.05, volume=volume, hold=1.0)
-    points = grow(roots, habit, lambda p: knot - p, hull, rng)
-    share = np.linspace(0, 1, points.shape[1])[None, :, None] ** 3
-    return points + share * (knot + 0.008 * rng.standard_normal((len(points), 1, 3)) - points)
+    start, end = roots.points - hull.centre, np.broadcast_to(knot - hull.centre, roots.points.shape)
+    near, far = (np.linalg.norm(arms, axis=1)[:, None, None] for arms in (start, end))
+    angle = np.arccos(np.clip((start * end).sum(1) / (near * far)[:, 0, 0], -1, 1))[:, None, None] + 1e-4
+    t = np.linspace(0, 1, 13)[None, :, None]
+    way = np.sin((1 - t) * angle) * (start[:, None] / near) + np.sin(t * angle) * (end[:, None] / far)
+    points = hull.centre + way / np.sin(angle) * (near + t * (far - near))
+    wanted = 0.002 + (0.35 * _layers(roots, traits, rng))[:, None, None] * np.sin(np.pi * t) ** 0.7 + 0.006 * t**4
+    for _ in range(2):
+        height, outward = hull.clearance(points.reshape(-1, 3))
+        points = points + (wanted - height.reshape(wanted.shape)) * outward.reshape(points.shape)
+    points[:, 0] = roots.points
+    points[:, -1] = knot + 0.007 * rng.standard_normal((len(points), 3))
+    return clump(points, max(len(points) // 10, 1), 0.6 * traits.clumping, rng)
 
 
 def _gathered(roots, traits, hull, rng, count):

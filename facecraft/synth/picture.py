@@ -9,9 +9,11 @@ from torch import Tensor
 from facecraft.camera import Camera
 from facecraft.splats.gaussians import Gaussians
 from facecraft.splats.raster import rasterize
+from facecraft.synth.eyes import iris_sites
 from facecraft.synth.figure import Figure
 from facecraft.synth.labels import LABELS
 from facecraft.synth.light import Light, shade_points
+from facecraft.synth.sites import surface_sites
 
 SOFT_SKIN_M, SOFT_HAIR_M = 0.008, 0.018
 MIDDLE = 0.42  # linear brightness that a well exposed white surface of the face gets
@@ -39,6 +41,7 @@ class LitFigure:
     diffuse: np.ndarray  # [N, 3] linear, albedo times light
     seen: np.ndarray  # [N, L] how much of each lamp is not in shadow
     exposure: float
+    corneas: np.ndarray  # [n, 3] what to add to the normals of the first n Gaussians for highlights: corneas bulge
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,18 @@ def light_figure(figure: Figure, pose: Pose, light: Light, brightness: float = 1
     face &= normals[:, 2] > 0.3
     level = float(np.percentile(arriving[face].mean(1), 70))
     exposure = brightness * MIDDLE * 2.2 / max(level, 1e-3)
-    return LitFigure(figure, gaussians, normals, tangents, vertices, light, figure.albedo * arriving, seen, exposure)
+    diffuse = figure.albedo * arriving
+    corneas = _corneas(figure, normals)
+    return LitFigure(figure, gaussians, normals, tangents, vertices, light, diffuse, seen, exposure, corneas)
+
+
+def _corneas(figure: Figure, normals: np.ndarray) -> np.ndarray:
+    """How much steeper the front of the eyes is than the ball [n, 3]: it shows lamps from far aside."""
+    bend = np.zeros((len(surface_sites(figure.size)), 3))
+    for eye in iris_sites(figure.size):
+        ahead = normals[eye].mean(0)
+        bend[eye] = 1.3 * (normals[eye] - ahead / np.linalg.norm(ahead))
+    return bend
 
 
 def view_colours(lit: LitFigure, camera: Camera) -> np.ndarray:
@@ -76,12 +90,15 @@ def view_colours(lit: LitFigure, camera: Camera) -> np.ndarray:
     facing = np.clip((lit.normals * to_camera).sum(1), 0, 1)
     fresnel = 0.04 + 0.5 * (1 - facing) ** 5
     eyes = np.isin(figure.labels, [LABELS.index("eye"), LABELS.index("iris"), LABELS.index("teeth")])
+    shining = lit.normals.copy()
+    shining[: len(lit.corneas)] += lit.corneas
+    shining /= np.maximum(np.linalg.norm(shining, axis=1, keepdims=True), 1e-6)
     for k, (lamp, strength) in enumerate(zip(lit.light.lamps, lit.light.colours, strict=True)):
         half = to_camera + lamp
         half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-6)
-        mirror = np.clip((lit.normals * half).sum(1), 0, 1)
+        mirror = np.clip((shining * half).sum(1), 0, 1)
         broad = 1 / (1 + 4 * lit.light.widths[k])
-        shine = np.where(eyes, 14 * mirror ** (700 * broad), 1.6 * mirror ** (30 * broad) + 1.2 * mirror ** (9 * broad))
+        shine = np.where(eyes, 30 * mirror ** (420 * broad), 3.0 * mirror ** (36 * broad) + 1.6 * mirror ** (9 * broad))
         shine *= fresnel * figure.gloss * ((lit.normals * lamp).sum(1) > 0)
         along = (lit.tangents * half).sum(1)
         strand = np.sqrt(np.clip(1 - along**2, 0, 1)) ** 60 * 0.035 * np.clip(0.3 + (lit.normals * lamp).sum(1), 0, 1)

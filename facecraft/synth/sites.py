@@ -10,7 +10,6 @@ from facecraft.mesh.atlas import make_atlas
 
 FINE = ("eyeball_L", "eyeball_R", "teeth_upper", "teeth_lower", "gums")
 """Regions whose texels are half as large: small parts that everybody looks at."""
-COARSE = ("bust",)
 HIDDEN = ("eye_socket_L", "eye_socket_R")
 
 
@@ -56,13 +55,9 @@ def texel_sites(size: int) -> Sites:
 
 @cache
 def surface_sites(size: int) -> Sites:
-    """Texels of `size`, those of FINE regions of twice that, and of COARSE ones of half."""
-    middle, fine, coarse = texel_sites(size), texel_sites(2 * size), texel_sites(size // 2)
-    parts = [
-        middle.select(~middle.within(*FINE, *COARSE, *HIDDEN)),
-        fine.select(fine.within(*FINE)),
-        coarse.select(coarse.within(*COARSE)),
-    ]
+    """Texels of `size`, and those of FINE regions of twice that."""
+    middle, fine = texel_sites(size), texel_sites(2 * size)
+    parts = [middle.select(~middle.within(*FINE, *HIDDEN)), fine.select(fine.within(*FINE))]
     return Sites(*(np.concatenate([getattr(p, name) for p in parts]) for name in Sites.__dataclass_fields__))
 
 

@@ -14,9 +14,10 @@ from facecraft.synth.noise import cells, smooth_noise
 from facecraft.synth.sites import surface_sites, texel_axes
 
 DERMIS = np.array([0.93, 0.76, 0.64])
-MELANIN = np.array([1.0, 1.58, 2.25])
+MELANIN = np.array([1.0, 1.50, 2.05])
 HAEMOGLOBIN = np.array([0.13, 1.0, 0.80])
-SURFACE = 0.018
+SURFACE = 0.026
+_TILT = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])  # else the lattice of the noise shows
 STEP_M = 3e-4  # over which the relief is differentiated
 
 
@@ -68,9 +69,9 @@ def paint_skin(sites_size: int, traits: SkinTraits, seed: int) -> np.ndarray:
     sites, f = surface_sites(sites_size), _fields(sites_size)
     rest = sites.rest
     slow = smooth_noise(rest, 0.022, seed, 3)
-    fine = smooth_noise(rest, 0.0035, seed + 1, 2)
+    fine = smooth_noise(rest @ _TILT, 0.0030, seed + 1, 3)
     melanin = traits.melanin * (
-        1 + 0.10 * traits.mottling * slow + 0.05 * fine + 0.08 * f["forehead"] - 0.04 * f["nose"]
+        1 + 0.05 * traits.mottling * slow + 0.035 * fine + 0.08 * f["forehead"] - 0.04 * f["nose"]
     )
     melanin += traits.eye_shade * (0.10 + 0.25 * traits.melanin) * (f["under_eyes"] + 0.5 * f["upper_lids"])
     melanin += _freckles(rest, traits, seed, f) + _moles(rest, traits, seed)
@@ -88,7 +89,7 @@ def paint_skin(sites_size: int, traits: SkinTraits, seed: int) -> np.ndarray:
     if traits.lid_colour is not None:
         shadow = chart.band(f["upper_lids"], 0.35, 0.9) * chart.band(rest[:, 1], -0.002, 0.004)
         albedo += (0.55 * shadow)[:, None] * (traits.lid_colour - albedo)
-    lash_line = chart.band(f["lids"], 1.6e-3, 0.3e-3) * f["front"] * (0.35 + 0.65 * traits.liner)
+    lash_line = chart.band(f["lids"], 1.3e-3, 0.2e-3) * f["front"] * (0.2 + 0.8 * traits.liner)
     albedo *= 1 - 0.75 * lash_line[:, None]
     albedo *= 1 - 0.5 * chart.band(f["mouth_line"], 1.4e-3, 0.2e-3)[:, None]
     return np.clip(albedo, 0.005, 0.95)
@@ -173,7 +174,7 @@ def _height(points: np.ndarray, folds: dict[str, np.ndarray], traits: SkinTraits
     """Height [3 n] of the skin at the points of a stencil, m."""
     w = traits.wrinkles
     x, y, _ = points.T
-    height = 5e-5 * traits.pores * smooth_noise(points, 0.0022, seed + 3, 2)
+    height = 7e-5 * traits.pores * smooth_noise(points @ _TILT, 0.0026, seed + 3, 2)
     height += 2e-4 * (0.3 + w) * smooth_noise(points, 0.012, seed + 4)
     height -= 1.2e-4 * folds["lips"] * np.abs(smooth_noise(points * [1, 0.25, 0.25], 0.0016, seed + 5))
     waves = y + 0.0014 * smooth_noise(points * [1, 0.1, 1], 0.02, seed + 6)

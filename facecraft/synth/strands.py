@@ -46,7 +46,7 @@ def strand_segments(strands: Strands) -> tuple[np.ndarray, np.ndarray, np.ndarra
     edges = np.diff(points, axis=1)
     lengths = np.linalg.norm(edges, axis=2)
     place = (np.arange(count) + 0.5) / count
-    widths = strands.widths[:, None] * (1 + (strands.taper - 1) * place)
+    widths = strands.widths[:, None] * (1 + (strands.taper - 1) * place) * np.minimum(0.55 + 4 * place, 1)
     tip = strands.albedo if strands.tip_albedo is None else strands.tip_albedo
     albedo = strands.albedo[:, None] + place[:, None] * (tip - strands.albedo)[:, None]
     middles = (points[:, 1:] + points[:, :-1]) / 2

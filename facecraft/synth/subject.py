@@ -1,14 +1,19 @@
 """One synthetic person, drawn from (seed, split, index): every trait from its own stream of random numbers."""
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from facecraft.camera import Camera
 from facecraft.head.model import load_head
+from facecraft.mesh.geometry import vertex_normals
 from facecraft.synth import identity
+from facecraft.synth.accessories import HAT_LINES, AccessoryTraits, make_accessories, press_under_hat
+from facecraft.synth.beard import FAMILIES, BeardTraits, beard_shadow, grow_beard
 from facecraft.synth.brows import BrowTraits, grow_brows, grow_lashes
+from facecraft.synth.clothes import NECKLINES, ClothesTraits, cloth_offsets, paint_clothes, torso
 from facecraft.synth.eyes import EyeTraits, iris_share, paint_inside
 from facecraft.synth.figure import Figure, assemble
 from facecraft.synth.hair import HairTraits, grow_hair, hair_colour, pigment_colour, scalp_cover
@@ -40,6 +45,9 @@ class Traits:
     eyes: EyeTraits
     brows: BrowTraits
     hair: HairTraits
+    beard: BeardTraits
+    clothes: ClothesTraits
+    accessories: AccessoryTraits
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,58 @@ def sample_traits(subject: Subject) -> Traits:
         _sample_eyes(subject.stream("eyes"), melanin, age),
         _sample_brows(subject.stream("brows"), hair, sex, age),
         hair,
+        _sample_beard(subject.stream("beard"), hair, sex, age),
+        _sample_clothes(subject.stream("clothes")),
+        _sample_accessories(subject.stream("accessories"), hair, sex, age),
+    )
+
+
+def _sample_beard(rng: np.random.Generator, hair: HairTraits, sex: float, age: float) -> BeardTraits:
+    family = "none"
+    if sex > 0 and age > 17:
+        family = str(rng.choice(list(FAMILIES), p=[0.36, 0.18, 0.14, 0.06, 0.06, 0.14, 0.06]))
+    return BeardTraits(
+        family,
+        length=rng.uniform(0.7, 1.4),
+        albedo=pigment_colour(hair.eumelanin * rng.uniform(0.7, 1.1), hair.pheomelanin + rng.uniform(0, 0.5)),
+        grey=float(np.clip(hair.grey + rng.uniform(-0.1, 0.3) * (age > 40), 0, 1)),
+        curl=float(rng.beta(1.5, 2)),
+    )
+
+
+def _sample_clothes(rng: np.random.Generator) -> ClothesTraits:
+    def colour():
+        return np.clip(rng.uniform(0.02, 0.75) * np.exp(rng.choice([0.1, 0.6]) * rng.standard_normal(3)), 0.01, 0.85)
+
+    return ClothesTraits(
+        str(rng.choice(NECKLINES, p=[0.36, 0.16, 0.14, 0.12, 0.17, 0.05])),
+        depth=rng.uniform(0, 1),
+        colour=colour(),
+        second=colour(),
+        pattern=str(rng.choice(["plain", "stripes", "checks", "speckle"], p=[0.62, 0.14, 0.12, 0.12])),
+        scale=rng.uniform(0.012, 0.05),
+    )
+
+
+def _sample_accessories(rng: np.random.Generator, hair: HairTraits, sex: float, age: float) -> AccessoryTraits:
+    def colour():
+        return np.clip(rng.uniform(0.01, 0.6) * np.exp(0.6 * rng.standard_normal(3)), 0.005, 0.8)
+
+    worn = rng.random() < 0.14 + 0.003 * max(age - 20, 0)
+    hat = rng.random() < 0.09 and hair.family not in ("afro", "bun", "ponytail")
+    metal = np.array([0.75, 0.55, 0.25]) if rng.random() < 0.5 else np.array([0.65, 0.65, 0.67])
+    return AccessoryTraits(
+        glasses=str(rng.choice(["round", "square", "aviator"])) if worn else None,
+        tinted=bool(rng.random() < 0.12),
+        frame=np.full(3, 0.01) if rng.random() < 0.5 else metal if rng.random() < 0.4 else colour(),
+        frame_width=rng.uniform(0.0007, 0.0019),
+        lens=rng.uniform(0.88, 1.12),
+        hat=str(rng.choice(list(HAT_LINES))) if hat else None,
+        hat_colour=colour(),
+        second=colour(),
+        earrings=str(rng.choice(["stud", "hoop"])) if rng.random() < (0.38 if sex < 0 else 0.05) and age > 8 else None,
+        metal=metal,
+        hoop=rng.uniform(0.007, 0.02),
     )
 
 
@@ -86,7 +146,7 @@ def _sample_skin(rng: np.random.Generator, age: float, sex: float, melanin: floa
     return SkinTraits(
         melanin=melanin,
         haemoglobin=rng.uniform(0.10, 0.30),
-        mottling=rng.uniform(0.3, 1.2),
+        mottling=rng.uniform(0.2, 0.9),
         flush=rng.beta(2, 3),
         freckles=float((rng.random() < 0.25 * pale) * rng.uniform(0.15, 0.8) + max(age - 55, 0) / 300),
         moles=int(rng.poisson(1.5)),
@@ -106,7 +166,7 @@ def _sample_skin(rng: np.random.Generator, age: float, sex: float, melanin: floa
 def _sample_eyes(rng: np.random.Generator, melanin: float, age: float) -> EyeTraits:
     names = list(IRISES)
     chances = np.array([IRISES[name][2] for name in names])
-    chances[2:] *= np.exp(-melanin / 0.6)
+    chances[2:] *= np.exp(-melanin / 0.35)
     colour = names[rng.choice(len(names), p=chances / chances.sum())]
     outer, inner, _ = IRISES[colour]
     shift = np.exp(rng.normal(0, 0.18, 3) * 0.5 + rng.normal(0, 0.2))
@@ -139,17 +199,17 @@ def _sample_hair(rng: np.random.Generator, age: float, sex: float, melanin: floa
         "crop": (0.020, 0.050),
         "side_part": (0.055, 0.105),
         "slick_back": (0.09, 0.16),
-        "bob": (0.17, 0.24),
-        "long": (0.28, 0.42),
-        "wavy": (0.22, 0.40),
-        "curly": (0.14, 0.32),
+        "bob": (0.10, 0.155),
+        "long": (0.20, 0.36),
+        "wavy": (0.16, 0.34),
+        "curly": (0.10, 0.26),
         "afro": (0.030, 0.085),
         "bun": (0.25, 0.4),
         "ponytail": (0.15, 0.36),
     }
     radius, wavelength = {
         "wavy": (rng.uniform(0.004, 0.008), rng.uniform(0.05, 0.09)),
-        "curly": (rng.uniform(0.006, 0.011), rng.uniform(0.022, 0.042)),
+        "curly": (rng.uniform(0.006, 0.010), rng.uniform(0.030, 0.050)),
         "afro": (rng.uniform(0.0022, 0.0045), rng.uniform(0.008, 0.014)),
     }.get(family, (0.0035 * curliness * rng.random(), rng.uniform(0.03, 0.08)))
     eumelanin = float(rng.uniform(3.2, 8) if melanin > 0.8 else rng.gamma(2.2, 1.5) + 0.5)
@@ -186,8 +246,8 @@ def _sample_brows(rng: np.random.Generator, hair: HairTraits, sex: float, age: f
     own = pigment_colour(max(hair.eumelanin, 1.2) * rng.uniform(0.9, 1.3), 0.6 * hair.pheomelanin)
     own = own + 0.5 * hair.grey * (np.array([0.4, 0.38, 0.36]) - own)
     return BrowTraits(
-        density=rng.uniform(0.6, 1.3) * (1 + 0.15 * sex),
-        thickness=rng.uniform(0.65, 1.2) * (1 + 0.18 * sex),
+        density=rng.uniform(0.4, 1.2) * (1 + 0.2 * sex),
+        thickness=rng.uniform(0.6, 1.3) * (1 + 0.2 * sex),
         length=rng.uniform(0.8, 1.2) * (1 + max(age - 60, 0) / 80),
         arch=rng.uniform(-0.001, 0.002) - 0.0008 * sex,
         rise=rng.uniform(-0.001, 0.002) - 0.0005 * sex,
@@ -202,19 +262,34 @@ def make_figure(subject: Subject, traits: Traits, size: int, strands: int, camer
     sites = surface_sites(size)
     vertices = _shaped(traits.shape)
     hull = make_hull(vertices)
+    normals = vertex_normals(vertices, load_head().faces.numpy())
+    vertices = vertices + cloth_offsets(vertices, normals, traits.clothes)
     albedo = paint_skin(size, traits.skin, subject.number("skin noise"))
     cover = scalp_cover(size, traits.hair, subject.number("hair noise"))
     albedo += (cover * sites.within("face", "scalp_neck"))[:, None] * (0.7 * hair_colour(traits.hair) - albedo)
     albedo = paint_inside(size, albedo, traits.eyes, subject.number("eye noise"))
     labels = np.where(iris_share(size, traits.eyes) > 0.5, LABELS.index("iris"), surface_labels(size))
     labels = np.where((cover > 0.5) & (labels == LABELS.index("skin")), LABELS.index("hair"), labels)
-    slopes = relief_slopes(size, traits.skin, subject.number("relief"))
+    shadow = beard_shadow(size, traits.beard, subject.number("beard noise"))
+    albedo += shadow[:, None] * (traits.beard.albedo - albedo) * [0.85, 0.9, 0.95]
+    cloth_seed = subject.number("cloth noise")
+    albedo, cloth = paint_clothes(size, albedo, traits.clothes, cloth_seed)
+    labels = np.where(labels == LABELS.index("cloth"), LABELS.index("neck"), labels)
+    labels = np.where(cloth > 0.5, LABELS.index("cloth"), labels)
+    slopes = relief_slopes(size, traits.skin, subject.number("relief")) * (1 - cloth)[:, None]
     groups = grow_hair(vertices, hull, traits.hair, strands, subject.number("hair noise"))
+    bulk = 0.003 + 0.15 * traits.hair.volume if traits.hair.family != "bald" else 0.002
+    if traits.accessories.hat is not None:
+        press = partial(press_under_hat, hull=hull, hat=traits.accessories.hat, bulk=bulk)
+        groups = [replace(group, points=press(group.points)) for group in groups]
+    patches = make_accessories(vertices, hull, traits.accessories, bulk, cloth_seed)
+    patches.append(torso(vertices, traits.clothes, cloth_seed, 0.8 / size))
+    groups += grow_beard(vertices, traits.beard, strands // 2, subject.stream("beard strands"))
     groups.append(grow_brows(vertices, traits.brows, strands // 6, subject.stream("brow strands")))
-    groups.append(grow_lashes(vertices, traits.brows, strands // 60, subject.stream("lash strands")))
+    groups.append(grow_lashes(vertices, traits.brows, strands // 50, subject.stream("lash strands")))
     gloss = _gloss(labels, traits)
     return assemble(
-        traits.shape, vertices, size, albedo, labels, gloss, slopes, groups, camera, lambda p: hull.place(p)[3]
+        traits.shape, vertices, size, albedo, labels, gloss, slopes, groups, patches, camera, lambda p: hull.place(p)[3]
     )
 
 

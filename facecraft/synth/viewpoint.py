@@ -26,7 +26,7 @@ RING = (
 def portrait_camera(rng: np.random.Generator, size: int) -> Camera:
     """A photographer's: within 35 degrees of the front, near eye height, any usual lens."""
     azimuth, elevation = np.clip(rng.normal(0, 16), -35, 35), np.clip(rng.normal(2, 7), -18, 22)
-    return _camera(rng, size, azimuth, elevation, rng.uniform(0.36, 0.55))
+    return _camera(rng, size, azimuth, elevation, rng.uniform(0.50, 0.80))
 
 
 def any_camera(rng: np.random.Generator, size: int) -> Camera:
@@ -34,7 +34,7 @@ def any_camera(rng: np.random.Generator, size: int) -> Camera:
     kind = rng.random()
     azimuth = rng.normal(0, 20) if kind < 0.5 else rng.uniform(-100, 100) if kind < 0.82 else rng.uniform(-180, 180)
     elevation = np.clip(rng.normal(2, 11), -30, 45)
-    return _camera(rng, size, azimuth, elevation, rng.uniform(0.42, 0.78))
+    return _camera(rng, size, azimuth, elevation, rng.uniform(0.50, 1.0))
 
 
 def ring_camera(size: int, azimuth_deg: float, elevation_deg: float) -> Camera:
