@@ -47,7 +47,7 @@ class _Ear:
 
     def sink(self, thickness: np.ndarray) -> float:
         """How far the ear lies under hair of `thickness` [V], 0..1."""
-        return float(np.clip((np.percentile(thickness[self.vertices], 75) - 0.004) / 0.012, 0, 1))
+        return float(np.clip((np.percentile(thickness[self.vertices], 75) - 0.008) / 0.012, 0, 1))
 
 
 @dataclass(frozen=True)
@@ -121,14 +121,16 @@ def _make_shell(head: HeadModel, vertices: np.ndarray) -> _Shell:
     radius = np.linalg.norm(arms, axis=1)
     rays = arms / np.maximum(radius, 1e-6)[:, None]
     laplacian = graph_laplacian(head.faces.numpy(), len(vertices))
-    ears = (_find_ear(head, laplacian, 1), _find_ear(head, laplacian, -1))
-    return _Shell(rays, latitudes(vertices), ears, _held(head, vertices), rays[:, 2], laplacian)
+    held = _held(head, vertices)
+    ears = (_find_ear(head, laplacian, held, 1), _find_ear(head, laplacian, held, -1))
+    return _Shell(rays, latitudes(vertices), ears, held, rays[:, 2], laplacian)
 
 
-def _find_ear(head: HeadModel, laplacian, side: int) -> _Ear:
-    """The ear at the subject's left (1) or right (-1)."""
+def _find_ear(head: HeadModel, laplacian, held: np.ndarray, side: int) -> _Ear:
+    """The ear at the subject's left (1) or right (-1), as far as it is not held with the face."""
     x, y, z = head.template.double().numpy().T
     skin = np.isin(head.vertex_regions.numpy(), [head.region_names.index(name) for name in ("face", "scalp_neck")])
+    skin &= held < 0.5
     ear = np.flatnonzero(skin & (side * x > 0.06) & (y > -0.075) & (y < 0.035) & (z > -0.125) & (z < -0.055))
     rows = laplacian[ear].tocsc()
     outside = np.ones(laplacian.shape[0])
