@@ -20,6 +20,8 @@ from facecraft.splats.rig import local_to_world
 
 SCHEMA = "facecraft-avatar/1"
 _LARGEST_PICTURE_PX = 1 << 14
+_COIN_ROWS = ("coin.colors", "coin.place")
+"""Tensors of COIN with a row for each Gaussian."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Avatar:
     """A head of one person: who (shape, offsets), Gaussians in the frames of their triangles, and the source picture.
 
     V vertices, F faces, E expression channels of `head`; N Gaussians of degree 0, because colours do not turn with the
-    triangles (see facecraft.splats.rig).
+    triangles (see facecraft.splats.rig). Those of an avatar from COIN training are the reference view's; `coin` holds the
+    shared ones (coin.colors [N, 3]) and the network that told the views apart.
     """
 
     head: HeadModel
@@ -40,11 +43,13 @@ class Avatar:
     gaussians: Gaussians  # local, lengths in sizes of the triangle
     camera: Camera  # of the source picture
     provenance: dict[str, str] = field(default_factory=dict)  # what it was made from
+    coin: dict[str, Tensor] = field(default_factory=dict)  # coin.* of COIN training, by name
 
     def __post_init__(self):
         for name, wanted in self._tensor_shapes().items():
             assert getattr(self, name).shape == wanted, (name, getattr(self, name).shape, wanted)
         assert self.gaussians.degree == 0, self.gaussians.degree
+        assert all(len(self.coin[name]) == len(self.gaussians) for name in _COIN_ROWS if name in self.coin)
 
     def _tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         return _tensor_shapes(self.head, len(self.shape), len(self.gaussians))
@@ -71,12 +76,13 @@ class Avatar:
     def to(self, device: torch.device | str) -> "Avatar":
         """The same avatar on `device`."""
         names = ("head", "gaussians", "shape", "offsets", "expression", "gaze", "neck", "binding")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        coin = {name: tensor.to(device) for name, tensor in self.coin.items()}
+        return replace(self, coin=coin, **{name: getattr(self, name).to(device) for name in names})
 
     def save(self, path: Path) -> None:
         """Write the avatar as safetensors whose metadata says what it is, in which frame, and under which licences."""
         tensors = {name: getattr(self, name) for name in self._tensor_shapes() if name != "binding"}
-        tensors |= {f"gaussians.{name}": getattr(self.gaussians, name) for name in _gaussian_shapes(0)}
+        tensors |= {f"gaussians.{name}": getattr(self.gaussians, name) for name in _gaussian_shapes(0)} | self.coin
         tensors = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
         tensors["binding"] = self.binding.to("cpu", torch.int32)
         camera = self.camera
@@ -96,6 +102,7 @@ class Avatar:
             "expression_names": json.dumps(self.head.expression_names),
             "conventions": "metres, +Y up, +Z out of the face, +X to the subject's left; quaternions wxyz; camera OpenCV, "
             "intrinsics width height fx fy cx cy; gaussians before activation, in the frames of GaussianAvatars (2024)",
+            "coin": "gaussians.sh shows coin.view.0, the reference; coin.colors are shared" if self.coin else "none",
             "provenance": json.dumps(self.provenance),
         }
 
@@ -110,9 +117,11 @@ class Avatar:
         shape, binding = tensors.get("shape", torch.empty(0)), tensors.get("binding", torch.empty(0))
         _check_tensors(path, tensors, head, shape.numel(), len(binding) if binding.ndim else 0)
         gaussians = Gaussians(*(tensors[f"gaussians.{name}"] for name in _gaussian_shapes(0)))
+        coin = _read_coin(path, tensors, len(gaussians))
         own = {name: tensors[name] for name in _tensor_shapes(head, 0, 0) if name != "binding"}
         camera, provenance = _read_camera(path, tensors), json.loads(metadata["provenance"])
-        return cls(head, binding=binding.long(), gaussians=gaussians, camera=camera, provenance=provenance, **own)
+        rest = {"camera": camera, "provenance": provenance, "coin": coin}
+        return cls(head, binding=binding.long(), gaussians=gaussians, **rest, **own)
 
 
 def render(
@@ -207,6 +216,18 @@ def _check_tensors(path: Path, tensors: dict[str, Tensor], head: HeadModel, mode
         )
     if count and not 0 <= tensors["binding"].min() <= tensors["binding"].max() < len(head.faces):
         raise InputError(f"{path} has binding beyond the {len(head.faces)} faces of the head; make it again")
+
+
+def _read_coin(path: Path, tensors: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    coin = {name: tensor for name, tensor in tensors.items() if name.startswith("coin.")}
+    for name, tensor in coin.items():
+        if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
+            raise InputError(f"{path} has a value in {name} that is not a finite float32; make it again")
+    for name in _COIN_ROWS if coin else ():
+        if name not in coin or coin[name].ndim != 2 or len(coin[name]) != count:
+            found = list(coin[name].shape) if name in coin else "nothing"
+            raise InputError(f"{path} has {found} for {name}, not a row for each of {count} Gaussians; make it again")
+    return coin
 
 
 def _read_camera(path: Path, tensors: dict[str, Tensor]) -> Camera:

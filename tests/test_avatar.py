@@ -83,6 +83,42 @@ def test_file_describes_itself(saved):
     assert json.loads(metadata["expression_names"]) == list(head.expression_names)
 
 
+def avatar_with_coin():
+    avatar = region_avatar()
+    count = len(avatar.binding)
+    draw = torch.Generator().manual_seed(4)
+    shapes = {"coin.colors": (count, 3), "coin.place": (count, 8), "coin.view.0": (8,), "coin.out": (3, 32)}
+    return replace(avatar, coin={name: torch.randn(shape, generator=draw) for name, shape in shapes.items()})
+
+
+def test_the_network_of_coin_travels_with_the_avatar(saved):
+    avatar = avatar_with_coin()
+    avatar.save(saved)
+    back = Avatar.load(saved)
+    assert back.coin.keys() == avatar.coin.keys()
+    assert all(torch.equal(back.coin[name], tensor) for name, tensor in avatar.coin.items())
+    with safe_open(saved, "pt") as file:
+        assert "coin.view.0, the reference" in file.metadata()["coin"]
+    region_avatar().save(saved)
+    assert Avatar.load(saved).coin == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("coin.place", torch.zeros(3, 8)),
+        ("coin.colors", torch.zeros(())),
+        ("coin.out", torch.full((3, 32), torch.nan)),
+        ("coin.view.0", torch.zeros(8, dtype=torch.float64)),
+    ],
+)
+def test_coin_that_does_not_fit_is_refused_by_name(saved, name, value):
+    avatar_with_coin().save(saved)
+    rewrite(saved, {name: value})
+    with pytest.raises(InputError, match=name):
+        Avatar.load(saved)
+
+
 @pytest.mark.parametrize(
     ("metadata", "named"),
     [
