@@ -2,7 +2,7 @@
 
 Blender, three.js and Unity drive the targets by their names (`mesh.extras.targetNames`). The skeleton turns head, jaw and
 eyes; jawOpen and the eyeLook targets hold the same turns as straight ways, so drive either, not both. A target is exact at
-weight 1; in between, a turn of the jaw is up to 2.4 mm off its arc, and lids and lips do not correct each other as they
+weight 1; in between, a turn of the jaw is about 2 mm off its arc, and lids and lips do not correct each other as they
 do in the avatar.
 """
 

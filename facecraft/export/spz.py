@@ -1,4 +1,4 @@
-"""Gaussians as SPZ files (Niantic): about a tenth of a PLY, quantised.
+"""Gaussians as SPZ files (Niantic): about a fifteenth of a PLY, quantised.
 
 Versions 1 to 3 are one gzip stream: a header of 16 bytes, then all positions, opacities, colours, scales, rotations and
 harmonics. Version 3, the most widely read, is written. Version 4, with one zstd stream for each, needs the package
@@ -147,7 +147,7 @@ def _unpack_streams(path: Path, data: bytes) -> tuple[_Header, dict[str, np.ndar
     try:
         import zstandard
     except ImportError as error:
-        raise DependencyError(f"{path} has version 4, which needs zstandard; run `pip install zstandard`") from error
+        raise DependencyError(f"{path} has version 4, which needs zstandard; run `pip install 'facecraft[spz4]'`") from error
     sizes = {name: size for name, size in header.sizes.items() if size}
     if len(data) < _V4_HEADER_BYTES:
         raise InputError(f"{path} ends within the header; it is cut off")
