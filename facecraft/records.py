@@ -1,17 +1,21 @@
 """Durable files, their digests, and the records of the stages: what each read and wrote, and what that took."""
 
+import errno
 import hashlib
 import json
 import os
 import platform
 import resource
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from facecraft.errors import InputError
+from facecraft.errors import InputError, WorkspaceError
 
 FIELDS = {"stage", "options", "inputs", "read_names", "reads", "writes", "started", "wall_s", "bytes", "weights"}
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def digest_file(path: Path) -> str:
@@ -41,6 +45,18 @@ def write_atomic(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     os.replace(temporary, path)
     sync(path.parent)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """A full or forbidden disk as a WorkspaceError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        reason = os.strerror(error.errno).lower()
+        raise WorkspaceError(f"{path} cannot be written ({reason}); free space or name another folder") from error
 
 
 def remove_file(root: Path, name: str) -> None:

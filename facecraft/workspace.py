@@ -4,7 +4,6 @@ Outputs of a stage wait in `.partial/STAGE` and move into place together when it
 a failed stage leaves what was there. `records/STAGE.json` comes last; a stage whose record still matches is up to date.
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -24,6 +23,7 @@ from facecraft.records import (
     describe_machine,
     digest_file,
     digest_input,
+    disk_errors,
     is_unchanged,
     read_records,
     remove_file,
@@ -49,7 +49,6 @@ PRODUCERS = {
 CONVENTIONS = "world = head: metres, +Y up, +Z out of the face, +X to the subject's left; cameras OpenGL c2w on disk"
 
 _OWN_NAMES = (".lock", ".partial", ".workspace.json")
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def producer(name: str) -> str:
@@ -179,7 +178,7 @@ class Workspace:
         for path in inputs:
             if not Path(path).is_file():
                 raise InputError(f"{path} does not exist or is not a file; check the path")
-        with _disk_errors(self.path), self.locked(stage):
+        with disk_errors(self.path), self.locked(stage):
             run = StageRun(self, stage, f"{stage}-{key}" if key else stage)
             run.begin(reads, options, inputs, force)
             try:
@@ -281,18 +280,6 @@ class StageRun:
         shutil.rmtree(self.partial, ignore_errors=True)
         if self.partial.parent.is_dir() and not any(self.partial.parent.iterdir()):
             self.partial.parent.rmdir()
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """A full or forbidden disk as a WorkspaceError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
-            raise
-        reason = os.strerror(error.errno).lower()
-        raise WorkspaceError(f"{path} cannot be written ({reason}); free space or name another folder") from error
 
 
 def _is_file_at(file: TextIO, path: Path) -> bool:
