@@ -11,7 +11,7 @@ from facecraft.mesh.geometry import vertex_normals
 from facecraft.synth.hull import Hull
 from facecraft.synth.sites import texel_axes, texel_sites
 
-ROOT_ATLAS = 512
+ROOT_ATLAS = 384
 DOWN = np.array([0.0, -1.0, 0.0])
 
 

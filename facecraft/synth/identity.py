@@ -1,16 +1,39 @@
 """Whose head it is and what it does: shape, expression, gaze and the turn of the neck."""
 
 import numpy as np
+import torch
 
 from facecraft.drive import POSES, parse_expression
 from facecraft.head.model import load_head
 
-SPREAD = 0.85  # of the shape, in standard deviations: the outermost draws of the full distribution are caricatures
+SPREAD = 0.6  # of the modes, in standard deviations; the named directions come on top
+EDIT_SPREAD = 0.27  # of the named directions of single features
 
 
-def sample_shape(rng: np.random.Generator) -> np.ndarray:
-    """Identity [K] in standard deviations."""
-    return SPREAD * rng.standard_normal(load_head().shape_count)
+def sample_identity(rng: np.random.Generator, age: float, sex: float) -> tuple[np.ndarray, dict[str, float]]:
+    """Shape [K] in standard deviations and named edits of a person of `age` years; `sex` -1 female to 1 male.
+
+    The shape has what the edits change within the basis; `shaped_vertices` adds the rest.
+    """
+    head = load_head()
+    edits = {
+        "age": float(np.clip((age - 28) / 52, -0.15, 1.0)),
+        "child": float(np.clip((17 - age) / 13, 0, 0.9)),
+        "sex": 0.75 * sex * float(np.clip((age - 5) / 12, 0.2, 1)),
+        "weight": float(np.clip(rng.normal(0.05 + 0.002 * min(age, 60), 0.32), -0.7, 0.9)),
+        "muscle": float(np.clip(rng.normal(0.15 * sex, 0.3), -0.7, 0.9)),
+    }
+    spare = [name for name in head.edit_names if name not in edits]
+    edits |= {name: float(np.clip(rng.normal(0, EDIT_SPREAD), -0.9, 0.9)) for name in spare}
+    modes, _ = head.edit(edits)
+    return SPREAD * rng.standard_normal(head.shape_count) + modes[0].double().numpy(), edits
+
+
+def shaped_vertices(shape: np.ndarray, edits: dict[str, float]) -> np.ndarray:
+    """The neutral head [V, 3] of an identity, m."""
+    head = load_head()
+    vertices = head.shaped(torch.as_tensor(shape).float()[None])[0][0] + head.edit(edits)[1][0]
+    return vertices.double().numpy()
 
 
 def sample_expression(rng: np.random.Generator) -> dict[str, float]:
@@ -21,7 +44,7 @@ def sample_expression(rng: np.random.Generator) -> dict[str, float]:
     if kind < 0.65:
         name = list(POSES)[rng.integers(len(POSES))]
         strength = rng.uniform(0.4, 1.0)
-        named = parse_expression(POSES[name])
+        named = parse_expression(POSES[name]) if name not in ("blink", "wink") or rng.random() < 0.5 else {}
         return {channel: strength * value for channel, value in named.items()} | _some(rng, 2, 0.2)
     return _some(rng, 5, 0.8)
 
@@ -31,7 +54,7 @@ def _some(rng: np.random.Generator, count: int, strength: float) -> dict[str, fl
     names = [n for n in load_head().expression_names if n != "tongueOut" and not n.startswith("eyeLook")]
     values = {}
     for name in rng.choice(names, count, replace=False):
-        value = float(strength * rng.beta(1.2, 2.5))
+        value = float(strength * rng.beta(1.2, 2.5)) * (0.4 if "Blink" in name or "Squint" in name else 1)
         values[str(name)] = value
         other = name.replace("Left", "Right") if "Left" in name else name.replace("Right", "Left")
         if other != name and not name.startswith("mouthL") and not name.startswith("jaw"):

@@ -11,7 +11,7 @@ import numpy as np
 
 from facecraft.mesh.light import harmonics
 
-DIRECTIONS = 40
+DIRECTIONS = 36
 MAP, MAP_M = 72, 0.62  # side of a shadow map, in cells and metres
 WRAP = np.array([0.30, 0.16, 0.10])  # how far light creeps around skin, by colour
 BIAS_M = 0.007
@@ -60,70 +60,125 @@ def shade_points(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Light that arrives [n, 3] (1 = a white surface looks white) and how much of each lamp is seen [n, L]."""
     directions, strengths = sources(light)
-    middle = points.mean(0)
-    out, seen = np.zeros((len(points), 3), np.float32), np.zeros((len(points), len(directions)), np.float32)
-    arrays = (np.ascontiguousarray(a, np.float32) for a in (points - middle, normals, tangents, softness))
-    _shade(*arrays, directions.astype(np.float32), strengths.astype(np.float32), WRAP.astype(np.float32), out, seen)
-    lamps = seen[:, DIRECTIONS:].reshape(len(points), -1, 5).mean(2)
+    arrays = (np.ascontiguousarray(a, np.float32) for a in (points - points.mean(0), normals, tangents, softness))
+    points, normals, tangents, softness = arrays
+    directions, strengths = directions.astype(np.float32), strengths.astype(np.float32)
+    frames = np.stack([_frame(d) for d in directions])
+    fronts = np.full((len(directions), MAP, MAP), -9.0, np.float32)
+    _draw_fronts(points, directions, frames, fronts)
+    out, lamps = np.zeros((len(points), 3), np.float32), np.zeros((len(points), len(light.lamps)), np.float32)
+    _gather(
+        points, normals, tangents, softness, directions, frames, fronts, strengths, WRAP.astype(np.float32), out, lamps
+    )
     return out, lamps
 
 
+def _frame(direction: np.ndarray) -> np.ndarray:
+    """Two unit vectors perpendicular to `direction` [2, 3]."""
+    first = np.cross([0, 1, 0] if abs(direction[1]) < 0.9 else [1, 0, 0], direction)
+    first /= np.linalg.norm(first)
+    return np.stack([first, np.cross(direction, first)]).astype(np.float32)
+
+
 @numba.njit(cache=True)
-def _frame(d):
-    """Two unit vectors perpendicular to d."""
-    if abs(d[1]) < 0.9:
-        a = np.array([d[2], 0.0, -d[0]], np.float32)
-    else:
-        a = np.array([0.0, -d[2], d[1]], np.float32)
-    a /= np.sqrt((a * a).sum())
-    return a, np.array([d[1] * a[2] - d[2] * a[1], d[2] * a[0] - d[0] * a[2], d[0] * a[1] - d[1] * a[0]], np.float32)
+def _place(p, direction, frame):
+    """Column, row and depth of a point in a shadow map."""
+    x = (p[0] * frame[0, 0] + p[1] * frame[0, 1] + p[2] * frame[0, 2]) * np.float32(MAP / MAP_M) + np.float32(MAP / 2)
+    y = (p[0] * frame[1, 0] + p[1] * frame[1, 1] + p[2] * frame[1, 2]) * np.float32(MAP / MAP_M) + np.float32(MAP / 2)
+    return x, y, p[0] * direction[0] + p[1] * direction[1] + p[2] * direction[2]
 
 
 @numba.njit(cache=True, parallel=True)
-def _shade(points, normals, tangents, softness, directions, strengths, wrap, out, seen):
-    D, n = len(directions), len(points)
-    for k in numba.prange(D):
-        d = directions[k]
-        a, b = _frame(d)
-        front = np.full((MAP, MAP), -9.0, np.float32)
-        scale = MAP / MAP_M
-        for i in range(n):
-            p = points[i]
-            x = (p[0] * a[0] + p[1] * a[1] + p[2] * a[2]) * scale + MAP / 2
-            y = (p[0] * b[0] + p[1] * b[1] + p[2] * b[2]) * scale + MAP / 2
-            if x < 0 or y < 0 or x >= MAP or y >= MAP:
-                continue
-            z = p[0] * d[0] + p[1] * d[1] + p[2] * d[2]
-            if z > front[int(y), int(x)]:
-                front[int(y), int(x)] = z
-        for i in range(n):
-            p = points[i]
-            x = (p[0] * a[0] + p[1] * a[1] + p[2] * a[2]) * scale + MAP / 2 - 0.5
-            y = (p[0] * b[0] + p[1] * b[1] + p[2] * b[2]) * scale + MAP / 2 - 0.5
-            z = p[0] * d[0] + p[1] * d[1] + p[2] * d[2]
-            u, v = int(np.floor(x)), int(np.floor(y))
-            if u < 0 or v < 0 or u >= MAP - 1 or v >= MAP - 1:
-                seen[i, k] = 1
-                continue
-            fx, fy = x - u, y - v
-            total = np.float32(0)
-            for j in range(4):
-                du, dv = j & 1, j >> 1
-                behind = max(front[v + dv, u + du] - z - BIAS_M, 0)
-                weight = (fx if du else 1 - fx) * (fy if dv else 1 - fy)
-                total += weight * np.exp(-behind / softness[i])
-            seen[i, k] = total
-    for i in numba.prange(n):
+def _draw_fronts(points, directions, frames, fronts):
+    for k in numba.prange(len(directions)):
+        for i in range(len(points)):
+            x, y, z = _place(points[i], directions[k], frames[k])
+            if x >= 0 and y >= 0 and x < MAP and y < MAP and z > fronts[k, int(y), int(x)]:
+                fronts[k, int(y), int(x)] = z
+
+
+@numba.njit(cache=True)
+def _seen(point, direction, frame, front, softness):
+    """How much of a direction's light gets to a point."""
+    x, y, z = _place(point, direction, frame)
+    x, y = x - np.float32(0.5), y - np.float32(0.5)
+    u, v = int(np.floor(x)), int(np.floor(y))
+    if u < 0 or v < 0 or u >= MAP - 1 or v >= MAP - 1:
+        return np.float32(1)
+    fx, fy = x - u, y - v
+    total = np.float32(0)
+    for j in range(4):
+        du, dv = j & 1, j >> 1
+        behind = front[v + dv, u + du] - z - np.float32(BIAS_M)
+        weight = (fx if du else 1 - fx) * (fy if dv else 1 - fy)
+        total += weight * (np.exp(-behind / softness) if behind > 0 else np.float32(1))
+    return total
+
+
+@numba.njit(cache=True, parallel=True)
+def _gather(points, normals, tangents, softness, directions, frames, fronts, strengths, wrap, out, lamps):
+    first_lamp = len(directions) - 5 * lamps.shape[1]
+    for i in numba.prange(len(points)):
         strand = tangents[i, 0] ** 2 + tangents[i, 1] ** 2 + tangents[i, 2] ** 2 > 0.5
-        for k in range(D):
+        for k in range(len(directions)):
             d = directions[k]
             cosine = normals[i, 0] * d[0] + normals[i, 1] * d[1] + normals[i, 2] * d[2]
+            if not strand and cosine <= -wrap[0]:
+                continue
+            seen = _seen(points[i], d, frames[k], fronts[k], softness[i])
+            if k >= first_lamp:
+                lamps[i, (k - first_lamp) // 5] += seen / 5
             if strand:
                 along = tangents[i, 0] * d[0] + tangents[i, 1] * d[1] + tangents[i, 2] * d[2]
                 lit = 0.72 * np.sqrt(max(1 - along * along, 0)) * max(0.35 + 0.65 * cosine, 0.12)
                 for c in range(3):
-                    out[i, c] += strengths[k, c] * lit * seen[i, k]
+                    out[i, c] += strengths[k, c] * lit * seen
             else:
                 for c in range(3):
-                    lit = max((cosine + wrap[c]) / (1 + wrap[c]), 0)
-                    out[i, c] += strengths[k, c] * lit * seen[i, k]
+                    out[i, c] += strengths[k, c] * max((cosine + wrap[c]) / (1 + wrap[c]), 0) * seen
+
+
+def add_highlights(
+    colours: np.ndarray,  # [n, 3] linear, changed in place
+    to_camera: np.ndarray,  # [n, 3] unit
+    normals: np.ndarray,  # [n, 3] unit
+    tangents: np.ndarray,  # [n, 3] unit; zero for surfaces
+    albedo: np.ndarray,  # [n, 3]
+    gloss: np.ndarray,  # [n]
+    wet: np.ndarray,  # [n] bool: eyes and teeth mirror sharply
+    light: Light,
+    lamps: np.ndarray,  # [n, L] how much of each lamp is seen
+) -> None:
+    """Add what surfaces and strands mirror: two lobes on skin, one sharp on wet things (Blinn 1977), two along hair
+    (Kajiya & Kay 1989: one white, one of the colour of the hair)."""
+    arrays = (np.ascontiguousarray(a, np.float32) for a in (to_camera, normals, tangents, albedo, gloss))
+    _mirror(colours, *arrays, wet, *(a.astype(np.float32) for a in (light.lamps, light.colours, light.widths)), lamps)
+
+
+@numba.njit(cache=True, parallel=True)
+def _mirror(colours, to_camera, normals, tangents, albedo, gloss, wet, directions, strengths, widths, seen):
+    for i in numba.prange(len(colours)):
+        t, n, v = tangents[i], normals[i], to_camera[i]
+        strand = t[0] ** 2 + t[1] ** 2 + t[2] ** 2 > 0.5
+        facing = min(max(n[0] * v[0] + n[1] * v[1] + n[2] * v[2], 0), 1)
+        fresnel = 0.04 + 0.5 * (1 - facing) ** 5
+        for k in range(len(directions)):
+            d = directions[k]
+            cosine = n[0] * d[0] + n[1] * d[1] + n[2] * d[2]
+            x, y, z = v[0] + d[0], v[1] + d[1], v[2] + d[2]
+            length = max(np.sqrt(x * x + y * y + z * z), 1e-6)
+            x, y, z = x / length, y / length, z / length
+            if strand:
+                along = t[0] * x + t[1] * y + t[2] * z
+                lobe = 0.035 * max(1 - along * along, 0) ** 30 * min(max(0.3 + cosine, 0), 1)
+                through = 0.10 * max(-(d[0] * v[0] + d[1] * v[1] + d[2] * v[2]), 0) ** 4
+                for c in range(3):
+                    colours[i, c] += (lobe + (4 * lobe + through) * albedo[i, c]) * strengths[k, c] * seen[i, k]
+            elif cosine > 0:
+                sharp = 1 / (1 + 4 * widths[k])
+                mirror = min(max(n[0] * x + n[1] * y + n[2] * z, 0), 1)
+                shine = (
+                    30 * mirror ** (420 * sharp) if wet[i] else 3 * mirror ** (36 * sharp) + 1.6 * mirror ** (9 * sharp)
+                )
+                for c in range(3):
+                    colours[i, c] += shine * fresnel * gloss[i] * strengths[k, c] * seen[i, k]

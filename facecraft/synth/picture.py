@@ -1,6 +1,6 @@
 """Pictures of a synthetic person: lit colours, and depth, normals, labels and landmarks of the same view."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from facecraft.splats.raster import rasterize
 from facecraft.synth.eyes import iris_sites
 from facecraft.synth.figure import Figure
 from facecraft.synth.labels import LABELS
-from facecraft.synth.light import Light, shade_points
+from facecraft.synth.light import Light, add_highlights, shade_points
 from facecraft.synth.sites import surface_sites
 
 SOFT_SKIN_M, SOFT_HAIR_M = 0.008, 0.018
@@ -42,6 +42,10 @@ class LitFigure:
     seen: np.ndarray  # [N, L] how much of each lamp is not in shadow
     exposure: float
     corneas: np.ndarray  # [n, 3] what to add to the normals of the first n Gaussians for highlights: corneas bulge
+
+    def exposed(self, exposure: float) -> "LitFigure":
+        """The same with another exposure."""
+        return replace(self, exposure=exposure)
 
 
 @dataclass(frozen=True)
@@ -86,27 +90,14 @@ def view_colours(lit: LitFigure, camera: Camera) -> np.ndarray:
     figure = lit.figure
     to_camera = camera.centre - lit.gaussians.means.numpy()
     to_camera = to_camera / np.linalg.norm(to_camera, axis=1, keepdims=True)
-    colour = lit.diffuse.copy()
-    facing = np.clip((lit.normals * to_camera).sum(1), 0, 1)
-    fresnel = 0.04 + 0.5 * (1 - facing) ** 5
-    eyes = np.isin(figure.labels, [LABELS.index("eye"), LABELS.index("iris"), LABELS.index("teeth")])
     shining = lit.normals.copy()
     shining[: len(lit.corneas)] += lit.corneas
     shining /= np.maximum(np.linalg.norm(shining, axis=1, keepdims=True), 1e-6)
-    for k, (lamp, strength) in enumerate(zip(lit.light.lamps, lit.light.colours, strict=True)):
-        half = to_camera + lamp
-        half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-6)
-        mirror = np.clip((shining * half).sum(1), 0, 1)
-        broad = 1 / (1 + 4 * lit.light.widths[k])
-        shine = np.where(eyes, 30 * mirror ** (420 * broad), 3.0 * mirror ** (36 * broad) + 1.6 * mirror ** (9 * broad))
-        shine *= fresnel * figure.gloss * ((lit.normals * lamp).sum(1) > 0)
-        along = (lit.tangents * half).sum(1)
-        strand = np.sqrt(np.clip(1 - along**2, 0, 1)) ** 60 * 0.035 * np.clip(0.3 + (lit.normals * lamp).sum(1), 0, 1)
-        strand = strand[:, None] + (strand * 4)[:, None] * figure.albedo
-        strand += (0.10 * np.clip(-(lamp * to_camera).sum(1), 0, 1) ** 4)[:, None] * figure.albedo
-        shine = np.where(figure.strands[:, None], strand, shine[:, None])
-        colour += shine * strength * lit.seen[:, k, None]
-    return encode(lit.exposure * colour)
+    wet = np.isin(figure.labels, [LABELS.index("eye"), LABELS.index("iris"), LABELS.index("teeth")])
+    colours = lit.diffuse.astype(np.float32)
+    material = (figure.albedo, figure.gloss, wet)
+    add_highlights(colours, to_camera, shining, lit.tangents, *material, lit.light, lit.seen)
+    return encode(lit.exposure * colours)
 
 
 def encode(linear: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from facecraft.synth.figure import Figure
 from facecraft.synth.lamps import sample_light
 from facecraft.synth.light import Light
 from facecraft.synth.picture import LitFigure, Pose, light_figure
-from facecraft.synth.subject import Subject, Traits, make_figure, sample_traits
+from facecraft.synth.subject import Subject, make_figure
+from facecraft.synth.traits import Traits, sample_traits
 from facecraft.synth.viewpoint import ring_camera
 
 DETAIL = ((256, 224, 5000), (512, 320, 9000), (1024, 384, 13000))
@@ -28,7 +29,7 @@ class Scene:
 
     @cached_property
     def traits(self) -> Traits:
-        return sample_traits(self.subject)
+        return sample_traits(self.subject.stream)
 
     @cached_property
     def figure(self) -> Figure:

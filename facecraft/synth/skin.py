@@ -115,12 +115,12 @@ def _freckles(rest, traits: SkinTraits, seed: int, f) -> np.ndarray:
 
 def _moles(rest, traits: SkinTraits, seed: int) -> np.ndarray:
     distance, number = cells(rest, 0.045, seed + 30)
-    return 1.2 * chart.band(distance, 0.045, 0.025) * (number < traits.moles / 30)
+    return 0.9 * chart.band(distance, 0.035, 0.018) * (number < traits.moles / 30)
 
 
 def _blemishes(rest, traits: SkinTraits, seed: int) -> np.ndarray:
     distance, number = cells(rest, 0.014, seed + 31)
-    return 0.35 * chart.band(distance, 0.16, 0.06) * (number < 0.5 * traits.blemishes)
+    return 0.22 * chart.band(distance, 0.16, 0.04) * (number < 0.35 * traits.blemishes)
 
 
 def relief_slopes(size: int, traits: SkinTraits, seed: int) -> np.ndarray:

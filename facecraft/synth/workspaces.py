@@ -55,8 +55,7 @@ def _write_truth(run, scene: Scene, size: int) -> None:
     pictures += [(take_picture(lit, ring_camera(size, *place)), channels) for place in RING]
     for text in POSES.values():
         named = parse_expression(text)
-        posed = scene.lit(replace(make_pose(named), neck=pose.neck), light)
-        posed = replace(posed, exposure=lit.exposure)
+        posed = scene.lit(replace(make_pose(named), neck=pose.neck), light).exposed(lit.exposure)
         pictures.append((take_picture(posed, ring_camera(size, 0, 0)), named))
     write_pictures(run, "truth/views", pictures)
     bake_avatar(lit, photo).save(run.output("truth/avatar.safetensors"))
