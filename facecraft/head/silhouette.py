@@ -81,9 +81,6 @@ def fit_silhouette(
         fall = fall + _lower_end(moved, faces, camera, solid)
         current = _move(shell, vertices + fall[:, None] * DOWN, thickness)
         rim, gap = _rim_gaps(current, shell, faces, camera, inside)
-        hidden = [ear.vertices for ear in shell.ears if ear.sink(thickness) > 0]
-        shown = ~np.isin(rim, np.concatenate(hidden)) if hidden else np.ones(len(rim), bool)
-        rim, gap = rim[shown], gap[shown]
         target = np.clip(thickness[rim] + gap, -REACH_IN, REACH_OUT)
         thickness = _solve(shell, rim, target)
     return _move(shell, vertices + fall[:, None] * DOWN, thickness) - vertices
