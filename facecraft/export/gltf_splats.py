@@ -61,21 +61,22 @@ def read_gltf_splats(path: Path) -> Gaussians:
     scene, data = read_glb(path)
     attributes = _find_primitive(path, scene)
 
-    def read(name: str, width: int) -> np.ndarray:
+    def read(name: str, *shape: int) -> np.ndarray:
         if name not in attributes:
             raise InputError(f"{path} has no attribute {name}; give a GLB of Gaussians")
         values = read_accessor(path, scene, data, attributes[name]).astype(np.float32)
-        if values.shape[1:] != ((width,) if width > 1 else ()) or len(values) != len(
-            means if name != "POSITION" else values
-        ):
-            raise InputError(f"{path} has {name} of shape {list(values.shape)}; it is damaged")
+        if values.shape != (shape or (len(values), 3)):
+            raise InputError(
+                f"{path} has {name} of shape {list(values.shape)}, not {list(shape or 'N3')}; it is damaged"
+            )
         return values
 
-    means = read("POSITION", 3)
-    quats, scales = read(f"{EXTENSION}:ROTATION", 4), read(f"{EXTENSION}:SCALE", 3)
-    opacities = read(f"{EXTENSION}:OPACITY", 1)
+    means = read("POSITION")
+    total = len(means)
+    quats, scales = read(f"{EXTENSION}:ROTATION", total, 4), read(f"{EXTENSION}:SCALE", total, 3)
+    opacities = read(f"{EXTENSION}:OPACITY", total)
     count = max(k for k in SH_COUNTS if k == 1 or f"{EXTENSION}:{_HARMONICS[k - 1]}" in attributes)
-    sh = np.stack([read(f"{EXTENSION}:{name}", 3) for name in _HARMONICS[:count]], 1)
+    sh = np.stack([read(f"{EXTENSION}:{name}", total, 3) for name in _HARMONICS[:count]], 1)
     _refuse(path, "SCALE", scales.min(1, initial=0) < 0, "at least 0")
     _refuse(path, "OPACITY", (opacities < 0) | (opacities > 1), "in [0, 1]")
     _refuse(path, "ROTATION", np.linalg.norm(quats.astype(float), axis=1) == 0, "longer than 0")
