@@ -147,7 +147,9 @@ def _unpack_streams(path: Path, data: bytes) -> tuple[_Header, dict[str, np.ndar
     try:
         import zstandard
     except ImportError as error:
-        raise DependencyError(f"{path} has version 4, which needs zstandard; run `pip install 'facecraft[spz4]'`") from error
+        raise DependencyError(
+            f"{path} has version 4, which needs zstandard; run `pip install 'facecraft[spz4]'`"
+        ) from error
     sizes = {name: size for name, size in header.sizes.items() if size}
     if len(data) < _V4_HEADER_BYTES:
         raise InputError(f"{path} ends within the header; it is cut off")
