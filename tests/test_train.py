@@ -10,9 +10,12 @@ from facecraft.avatar import Avatar
 from facecraft.prior.texture import surround
 from facecraft.splats.coin import as_avatar
 from facecraft.splats.density import DensityPlan, DensityStatistics, plan_change, split_in_two
+from facecraft.splats.gaussians import dc_to_rgb
+from facecraft.splats.inconsistent import color_offsets
 from facecraft.splats.rig import local_to_world
+from facecraft.splats.schedule import Schedule
 from facecraft.splats.seed import fringe_gaussians, seed_gaussians
-from facecraft.splats.train import Schedule, Trainer, log_quality, masked_psnr
+from facecraft.splats.train import Trainer, log_quality, masked_psnr
 
 COUNT = 14_000
 
@@ -25,9 +28,11 @@ def scene():
     return fitted, surround(fitted, true.image, true.alpha, 6, 96), as_avatar(fitted, gaussians, binding), 1 - seen
 
 
-def trainer(scene, iterations=40, seed=0) -> Trainer:
+def trainer(scene, iterations=40, seed=0, **options) -> Trainer:
     _, views, avatar, unseen = scene
-    return Trainer(avatar, views, unseen, Schedule(iterations, COUNT, COUNT + 500), seed, torch.device("cpu"))
+    return Trainer(
+        avatar, views, unseen, Schedule(iterations, COUNT, COUNT + 500), seed, torch.device("cpu"), **options
+    )
 
 
 def test_seeds_cover_every_triangle_and_lie_on_it(scene):
@@ -67,6 +72,38 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(scene):
     assert again.iteration == 40
     for name, tensor in whole.state().items():
         assert torch.equal(tensor, again.state()[name]), name
+
+
+def test_frozen_faces_keep_their_gaussians(scene):
+    head = scene[0].head
+    frozen = head.face_regions == head.region_names.index("face")
+    run = trainer(scene, frozen=frozen)
+    before = run.binding[frozen[run.binding]]
+    run.run(40)
+    assert torch.equal(run.binding[frozen[run.binding]].sort()[0], before.sort()[0])
+    assert len(run.binding) != len(scene[2].binding)  # the others changed
+
+
+def test_gaussians_that_double_hand_on_their_place(scene):
+    run = trainer(scene)
+    run.run(40)
+    assert len(run.adam.values["coin.place"]) == len(run.binding) == len(run.gaussians)
+
+
+def test_the_avatar_shows_the_colours_of_the_photo_and_keeps_what_told_views_apart(scene):
+    run = trainer(scene)
+    run.run(5)
+    result = run.result()
+    shared = result.coin["coin.colors"]
+    offsets = color_offsets(result.coin, 0, shared)
+    assert offsets.abs().max() > 0
+    assert torch.allclose(dc_to_rgb(result.gaussians.sh[:, 0]), shared + offsets, atol=1e-6)
+
+
+def test_training_without_coin_has_nothing_of_it(scene):
+    run = trainer(scene, coin=False)
+    run.run(3)
+    assert run.result().coin == {} and not [name for name in run.state() if "coin" in name]
 
 
 def test_density_changed_within_its_limits(scene):
@@ -109,24 +146,36 @@ def make_statistics(pulls) -> DensityStatistics:
 
 
 def test_pulled_gaussians_double_or_split_and_faint_ones_go():
-    plan = DensityPlan(0, 10, 1, limit=100, grow_grad2d=1.0, grow_scale_m=1.0, prune_opacity=0.1)
-    binding = torch.tensor([0, 0, 0, 1])
+    plan = DensityPlan(limit=100, grow_grad2d=1.0, grow_scale_m=1.0, prune_opacity=0.1)
+    binding, none = torch.tensor([0, 0, 0, 1]), torch.zeros(4, dtype=torch.bool)
     keep, double, split = plan_change(
         plan,
         make_statistics([2.0, 2.0, 0.0, 0.0]),
         torch.tensor([0.5, 2.0, 0.5, 0.5]),
         torch.tensor([0.9, 0.9, 0.01, 0.01]),
         binding,
+        none,
+        none,
     )
     assert double.tolist() == [0] and split.tolist() == [1]
     assert keep.tolist() == [0, 3]  # 2 is faint; 3 as well, but the last of its triangle
 
 
 def test_growth_stops_at_the_limit():
-    plan = DensityPlan(0, 10, 1, limit=5, grow_grad2d=1.0)
+    plan, none = DensityPlan(limit=5, grow_grad2d=1.0), torch.zeros(4, dtype=torch.bool)
     pulls = [2.0, 5.0, 3.0, 4.0]
-    _, double, split = plan_change(plan, make_statistics(pulls), torch.zeros(4), torch.ones(4), torch.arange(4))
+    state = (torch.zeros(4), torch.ones(4), torch.arange(4), none, none)
+    _, double, split = plan_change(plan, make_statistics(pulls), *state)
     assert double.tolist() == [1] and len(split) == 0
+
+
+def test_fixed_gaussians_stay_and_strayed_ones_go_unless_they_are_the_last():
+    plan = DensityPlan(limit=100, grow_grad2d=1.0, grow_scale_m=1.0)
+    fixed, strayed = torch.tensor([True, True, False, False, False]), torch.tensor([False, False, True, True, False])
+    binding = torch.tensor([0, 0, 1, 2, 2])
+    state = (torch.ones(5), torch.tensor([0.9, 0.001, 0.9, 0.5, 0.9]), binding, strayed, fixed)
+    keep, double, split = plan_change(plan, make_statistics([9.0, 0, 9.0, 9.0, 0]), *state)
+    assert keep.tolist() == [0, 1, 2, 4] and len(double) == len(split) == 0
 
 
 def test_children_fill_their_parent():

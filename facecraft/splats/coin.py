@@ -14,16 +14,21 @@ from facecraft.avatar import Avatar, render
 from facecraft.camera import orbit_camera
 from facecraft.device import torch_device
 from facecraft.export.ply import write_ply
+from facecraft.frames import load_frames
 from facecraft.head.fitted import FittedHead, load_fitted
 from facecraft.image import SYNTHETIC, write_png
 from facecraft.progress import log
+from facecraft.splats import structure
 from facecraft.splats.gaussians import concatenate
+from facecraft.splats.schedule import SCHEDULES, VIDEO_SHARE, Schedule
 from facecraft.splats.seed import fringe_gaussians, seed_gaussians
-from facecraft.splats.train import SCHEDULES, Schedule, Trainer, log_quality
+from facecraft.splats.train import Trainer, log_quality
 from facecraft.views import load_views
 from facecraft.workspace import StageRun, write_atomic
 
 CHECKPOINT = "avatar/checkpoints/train.safetensors"
+COIN_QUALITIES = ("standard", "high")
+"""Where COIN is the default. The views of draft come from one texture, agree, and are too few to tell a view's ways."""
 
 
 def fit_avatar(
@@ -35,8 +40,12 @@ def fit_avatar(
     device: str,
     seed: int,
     fresh: bool,
+    coin: bool | None = None,
 ) -> Avatar:
-    """Train an avatar on the views of a workspace and write it; `iterations` and `gaussians` of 0 are the quality's."""
+    """Train an avatar on the views of a workspace, and on its video when it has one, and write it.
+
+    `iterations` and `gaussians` of 0 and `coin` of None are the quality's. `fresh` does not take up a checkpoint.
+    """
     schedule = _schedule(quality, iterations, gaussians)
     fitted, views = load_fitted(run.workspace), load_views(run.workspace, "views/enhanced")
     views += load_views(run.workspace, "views/expressions")
@@ -45,13 +54,22 @@ def fit_avatar(
     binding, seen = (torch.cat([part[i] for part in parts]) for i in (1, 2))
     chosen = torch_device(device)
     run.record["device"] = str(chosen)
-    trainer = Trainer(as_avatar(fitted, start, binding), views, 1 - seen, schedule, seed, chosen)
+    frames = load_frames(run.workspace, fitted.head)
+    if frames:
+        schedule = replace(schedule, video=VIDEO_SHARE * schedule.iterations)
+        log.info(
+            f"{len(frames.entries)} pictures of {frames.cameras} cameras join after {schedule.iterations} iterations"
+        )
+    coin = quality in COIN_QUALITIES if coin is None else coin
+    run.record["structural_loss"] = structure.NAME if coin else "none"
+    avatar = as_avatar(fitted, start, binding)
+    trainer = Trainer(avatar, views, 1 - seen, schedule, seed, chosen, coin, frames=frames)
     checkpoint, key = run.workspace / CHECKPOINT, _fingerprint(run)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if not fresh:
         _resume(trainer, checkpoint, key)
-    while trainer.iteration < schedule.iterations:
-        trainer.run(min(trainer.iteration + checkpoint_every, schedule.iterations))
+    while trainer.iteration < schedule.total:
+        trainer.run(min(trainer.iteration + checkpoint_every, schedule.total))
         write_atomic(checkpoint, save(trainer.state(), {"key": key}))
     avatar = trainer.result()
     run.record["psnr_source"] = round(log_quality(avatar, views), 2)

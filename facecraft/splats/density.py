@@ -1,7 +1,8 @@
 """Where Gaussians are added and removed: the default strategy of gsplat, on Gaussians bound to triangles.
 
 A Gaussian whose position pulls hard in the picture is doubled when it is small and split in two when it is large; faint
-ones go. Children keep their parent's triangle, and every triangle keeps at least one (GaussianAvatars, section 3.2).
+and strayed ones go. Children keep their parent's triangle, and every triangle keeps at least one (GaussianAvatars,
+section 3.2).
 """
 
 from dataclasses import dataclass
@@ -14,11 +15,8 @@ from facecraft.splats.rig import matrices_from_quaternions
 
 @dataclass(frozen=True)
 class DensityPlan:
-    """When and how to change the number of Gaussians; iterations count from 1."""
+    """How to change the number of Gaussians."""
 
-    start: int
-    stop: int
-    every: int
     limit: int  # never more Gaussians than this
     grow_grad2d: float = 2e-4  # of the mean loss by the position in the picture (-1..1), as in gsplat
     grow_scale_m: float = 1.5e-3  # larger ones are split, smaller ones doubled
@@ -51,17 +49,19 @@ def plan_change(
     largest_m: Tensor,  # [N] largest standard deviation
     opacities: Tensor,  # [N]
     binding: Tensor,  # [N]
+    strayed: Tensor,  # [N] bool: on the wrong part of the head
+    fixed: Tensor,  # [N] bool: not to be touched
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Indices to keep, of those to double, and of those to split in two (which are not kept)."""
     pull = statistics.mean()
-    grow = pull > plan.grow_grad2d
+    grow = (pull > plan.grow_grad2d) & ~strayed & ~fixed
     room = max(plan.limit - len(binding), 0)
     if grow.sum() > room:
-        threshold = torch.topk(pull, room).values.min() if room else torch.inf
+        threshold = torch.topk(pull.where(grow, pull.new_zeros(())), room).values.min() if room else torch.inf
         grow &= pull >= threshold
     split = grow & (largest_m > plan.grow_scale_m)
-    faint = (opacities < plan.prune_opacity) & ~grow & ~_last_of_its_face(opacities, binding)
-    keep = ~faint & ~split
+    useless = ((opacities < plan.prune_opacity) | strayed) & ~grow & ~fixed & ~_last_of_its_face(opacities, binding)
+    keep = ~useless & ~split
     return keep.nonzero()[:, 0], (grow & ~split).nonzero()[:, 0], split.nonzero()[:, 0]
 
 

@@ -1,8 +1,13 @@
-"""Optimise Gaussians that are bound to a head against views of it.
+"""Optimise Gaussians that are bound to a head against views of it: FaceCraft4D's COIN training.
 
-Loss of 3D Gaussian Splatting, 0.8 L1 + 0.2 (1 - SSIM), over a black or a white background in turn, an L1 on alpha, and the
-regularisers of GaussianAvatars (Qian et al. 2024, eq. 3 and 4): positions stay within one triangle size, scales below
-0.6 of it. The views may be inconsistent; modelling that is a stage of its own in FaceCraft4D and not done here.
+Loss (FaceCraft4D, section 3.4 and supplement 6.3): 0.8 L1 + 0.2 (1 - SSIM) between the target and the picture with the
+inconsistent component, 0.05 of a structural loss between the target and the picture without it, and an L1 on what the
+component adds. Both pictures are the first and the last three channels of one rendering, over a black or a white
+background in turn. Then an L1 on alpha and the regularisers of GaussianAvatars (Qian et al. 2024, eq. 3 and 4): positions
+stay near their triangle, scales below 0.6 of it.
+
+Stage A trains on static views. Stage B goes on with video (facecraft.frames): one picture of one timestep each
+iteration, the head's pose of every timestep optimised as well, at GaussianAvatars' rates.
 """
 
 from dataclasses import dataclass, replace
@@ -13,57 +18,47 @@ import torch
 from torch import Tensor
 
 from facecraft.avatar import Avatar
+from facecraft.frames import Frames, pose_head
 from facecraft.progress import log, track
-from facecraft.splats.density import DensityPlan, DensityStatistics, plan_change, split_in_two
-from facecraft.splats.gaussians import Gaussians, dc_to_rgb
-from facecraft.splats.loss import PhotometricTarget, photometric_loss
+from facecraft.splats.adam import Adam
+from facecraft.splats.density import DensityStatistics, plan_change, split_in_two
+from facecraft.splats.gaussians import Gaussians, dc_to_rgb, rgb_to_dc
+from facecraft.splats.inconsistent import COIN_RATES, PLACE, color_offsets, shift_means, start_inconsistency
+from facecraft.splats.loss import photometric_loss
 from facecraft.splats.raster import rasterize
-from facecraft.splats.rig import local_to_world
+from facecraft.splats.region import RegionLimits
+from facecraft.splats.rig import local_to_world, triangle_frames
+from facecraft.splats.schedule import Schedule
+from facecraft.splats.structure import luma, structural_loss
+from facecraft.splats.target import Shot, shot_of, target_maker
 from facecraft.views import View
 
 PARAMETERS = ("means", "quats", "log_scales", "logit_opacities", "sh")
 RATES = {"means": 5e-3, "quats": 1e-3, "log_scales": 1.7e-2, "logit_opacities": 5e-2, "sh": 5e-3}
 """Learning rates of GaussianAvatars; colours at twice theirs, because the budget is shorter and the start is close."""
-MEANS_DECAY = 0.05  # what is left of the positions' rate at the end
-POSITION_WEIGHT, POSITION_FREE = 0.01, 1.0  # in triangle sizes
+POSE_RATES = {"pose.expression": 1e-3, "pose.gaze": 1e-5, "pose.neck": 1e-5, "pose.rotation": 1e-5}
+POSE_RATES |= {"pose.translation": 1e-6}
+"""GaussianAvatars' rates of FLAME's expression, pose and translation."""
+MEANS_DECAY = 0.05  # what is left of the positions' rate at the end of a stage
+VIDEO_MEANS = 0.2  # of the positions' rate, at the start of stage B
+POSITION_WEIGHT = 0.01
 SCALE_WEIGHT, SCALE_FREE = 1.0, 0.6
-FINISH, FINISH_PHOTOS = 0.3, 0.6  # in the last part of training, this share of iterations sees the photo
+STRUCTURE_WEIGHT, OFFSET_WEIGHT = 0.05, 0.5
+FINISH, FINISH_PHOTOS = 0.3, 0.6  # in the last part of a stage, this share of iterations sees the photo
+VIDEO_CHANCE = 0.7  # of a frame of the video in stage B; else a static view
 ANCHOR_WEIGHT = 1.0  # of the colours that the photo does not show, to where they started: eyes must not rub off on lids
 ALPHA_WEIGHTS = {"photo": 0.5, "texture": 0.1}
 """The outline is the photo's; the smooth outline of a rendered hair shell only keeps Gaussians near it."""
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long to train and how many Gaussians to use."""
+class _Picture:
+    """What one rendering shows: with and without the inconsistent component, and what lies between."""
 
-    iterations: int
-    gaussians: int  # at the start
-    limit: int  # at most
-
-    def density(self) -> DensityPlan:
-        """Growth between 15 and 70 % of the iterations, ten times (GaussianAvatars: 10k..600k every 2k, rescaled)."""
-        start, stop = round(0.15 * self.iterations), round(0.7 * self.iterations)
-        return DensityPlan(start, stop, max((stop - start) // 10, 20), self.limit)
-
-
-SCHEDULES = {
-    "draft": Schedule(400, 24_000, 32_000),
-    "standard": Schedule(2_000, 40_000, 60_000),
-    "high": Schedule(30_000, 80_000, 200_000),
-}
-
-
-class _Target:
-    """One view: the head's vertices in it, camera tensors, and its picture over black and over white."""
-
-    def __init__(self, view: View, vertices: Tensor, device: torch.device):
-        self.view, self.vertices = view, vertices
-        self.viewmat = torch.as_tensor(view.camera.T_camera_world, dtype=torch.float32, device=device)[None]
-        self.K = torch.as_tensor(view.camera.K, dtype=torch.float32, device=device)[None]
-        rgb, alpha = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in (view.rgb, view.alpha[..., None]))
-        self.alpha = alpha
-        self.over = [PhotometricTarget((rgb * alpha + b * (1 - alpha)).contiguous()) for b in (0.0, 1.0)]
+    colors: Tensor  # [H, W, 3]
+    consistent: Tensor | None  # [H, W, 3]
+    alphas: Tensor  # [H, W, 1]
+    meta: dict
 
 
 class Trainer:
@@ -77,16 +72,35 @@ class Trainer:
         schedule: Schedule,
         seed: int,
         device: torch.device,
+        coin: bool = True,
+        frozen: Tensor | None = None,  # [F] bool: faces whose Gaussians are neither doubled, split nor removed
+        frames: Frames | None = None,  # for stage B
     ):
         self.avatar = avatar.to(device)
-        self.schedule, self.plan, self.seed, self.device = schedule, schedule.density(), seed, device
-        self.targets = [_Target(view, self._vertices(view.expression), device) for view in views]
+        self.schedule, self.seed, self.device, self.coin = schedule, seed, device, coin
+        self.shots = [shot_of(view, number) for number, view in enumerate(views)]
         self.chances = torch.tensor([view.weight for view in views])
+        self.frames, self.target = frames, target_maker(device)
+        self.video = frames.shots(len(views)) if frames else []
+        self.limits = RegionLimits(self.avatar.head, frozen)
         self.binding, self.unseen = self.avatar.binding, unseen.to(device)
         self.first_sh = self.avatar.gaussians.sh
         self.iteration = 0
         self.statistics = DensityStatistics(len(self.binding))
-        self._optimise({name: getattr(self.avatar.gaussians, name) for name in PARAMETERS})
+        self.adam = Adam(self._start_values(), RATES | COIN_RATES | POSE_RATES)
+
+    def _start_values(self) -> dict[str, Tensor]:
+        values = {name: getattr(self.avatar.gaussians, name) for name in PARAMETERS}
+        cameras = len(self.shots)
+        if self.frames:
+            values |= {f"pose.{name}": tensor.to(self.device) for name, tensor in self.frames.poses.tensors().items()}
+            cameras += self.frames.cameras
+        if self.coin:
+            neutral = self._vertices(None).cpu()
+            centres = triangle_frames(neutral, self.avatar.head.faces.cpu())[2][self.binding.cpu()]
+            tensors = start_inconsistency(centres, cameras, self.seed)
+            values |= {name: tensor.to(self.device) for name, tensor in tensors.items()}
+        return values
 
     @cache  # noqa: B019 (a handful of expressions, as long as the trainer lives)
     def _posed(self, channels: tuple[tuple[str, float], ...] | None) -> Tensor:
@@ -97,71 +111,80 @@ class Trainer:
     def _vertices(self, expression: dict[str, float] | None) -> Tensor:
         return self._posed(None if expression is None else tuple(expression.items()))
 
-    def _optimise(self, values: dict[str, Tensor], moments: dict[str, dict] | None = None) -> None:
-        self.parameters = {name: value.detach().clone().requires_grad_() for name, value in values.items()}
-        groups = [{"params": [self.parameters[name]], "lr": RATES[name], "name": name} for name in PARAMETERS]
-        self.optimizer = torch.optim.Adam(groups, eps=1e-15, fused=True)
-        for name, state in (moments or {}).items():
-            self.optimizer.state[self.parameters[name]] = state
-
     @property
     def gaussians(self) -> Gaussians:
-        """The local Gaussians as they are now."""
-        return Gaussians(**self.parameters)
+        """The local Gaussians as they are now, with the colours that all views share."""
+        return Gaussians(**{name: self.adam.values[name] for name in PARAMETERS})
 
     def run(self, until: int) -> None:
         """Train up to iteration `until`."""
         for _ in track(range(self.iteration, until), "training Gaussians"):
             self.iteration += 1
             self._step()
-            plan = self.plan
-            if plan.start <= self.iteration <= plan.stop and (self.iteration - plan.start) % plan.every == 0:
+            if self.schedule.changes_density(self.iteration):
                 self._change_density()
 
     def _random(self) -> torch.Generator:
         """Random numbers that depend on seed and iteration only, so that a resumed run draws the same."""
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.iteration)
 
-    def _step(self) -> None:
+    def _draw(self) -> tuple[Shot, int]:
+        """The shot and the background of this iteration."""
         generator = self._random()
-        progress = self.iteration / self.schedule.iterations
-        photo = progress > 1 - FINISH and torch.rand(1, generator=generator) < FINISH_PHOTOS
-        draw = int(torch.multinomial(self.chances, 1, generator=generator))
-        target = self.targets[0 if photo else draw]
+        finish = self.schedule.progress(self.iteration) > 1 - FINISH
+        photo = finish and torch.rand(1, generator=generator) < FINISH_PHOTOS
+        shot = self.shots[0 if photo else int(torch.multinomial(self.chances, 1, generator=generator))]
         side = int(torch.randint(2, (1,), generator=generator))
-        self.optimizer.param_groups[0]["lr"] = RATES["means"] * MEANS_DECAY**progress
-        local = self.gaussians
-        world = local_to_world(local, self.binding, target.vertices, self.avatar.head.faces)
-        camera = target.view.camera
-        background = torch.full((1, 3), float(side), device=self.device)
-        colors, alphas, meta = rasterize(
-            world.means,
-            world.quats,
-            world.scales,
-            world.opacities,
-            dc_to_rgb(world.sh[:, 0]).clamp_min(0),
-            target.viewmat,
-            target.K,
-            camera.width,
-            camera.height,
-            backgrounds=background,
-        )
-        meta["means2d"].retain_grad()
-        loss = photometric_loss(colors[0], target.over[side])
-        loss = (
-            loss
-            + ALPHA_WEIGHTS[target.view.kind] * (alphas[0] - target.alpha).abs().mean()
-            + self._regularise(local, meta)
-        )
-        loss.backward()
-        if self.iteration <= self.plan.stop:
-            self.statistics.add(meta)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        video = self.iteration > self.schedule.iterations and torch.rand(1, generator=generator) < VIDEO_CHANCE
+        if video and not photo:
+            shot = self.video[int(torch.randint(len(self.video), (1,), generator=generator))]
+        return shot, side
 
-    def _regularise(self, local: Gaussians, meta: dict) -> Tensor:
+    def _set_rates(self) -> None:
+        progress, first = self.schedule.progress(self.iteration), 1.0
+        if self.iteration > self.schedule.iterations:
+            first = VIDEO_MEANS
+        self.adam.set_rate("means", RATES["means"] * first * (MEANS_DECAY / first) ** progress)
+
+    def _step(self) -> None:
+        shot, side = self._draw()
+        target = self.target(shot, side)
+        self._set_rates()
+        picture = self._render(shot, target, side)
+        picture.meta["means2d"].retain_grad()
+        loss = photometric_loss(picture.colors, target.picture) + self._regularise(picture.meta)
+        loss = loss + ALPHA_WEIGHTS[shot.kind] * (picture.alphas - target.alpha).abs().mean()
+        if picture.consistent is not None:
+            loss = loss + STRUCTURE_WEIGHT * structural_loss(luma(picture.consistent), target.gradients)
+            loss = loss + OFFSET_WEIGHT * (picture.colors - picture.consistent).abs().mean()
+        loss.backward()
+        if self.schedule.watches_density(self.iteration):
+            self.statistics.add(picture.meta)
+        self.adam.step()
+
+    def _render(self, shot: Shot, target, side: int) -> _Picture:
+        values, camera = self.adam.values, shot.camera
+        vertices = self._vertices(shot.expression)
+        if shot.timestep is not None:
+            pose = {name: values[f"pose.{name}"][shot.timestep] for name in self.frames.poses.tensors()}
+            vertices = pose_head(self.avatar, pose)
+        world = local_to_world(self.gaussians, self.binding, vertices, self.avatar.head.faces)
+        means, colors = world.means, dc_to_rgb(world.sh[:, 0])
+        lens = (target.viewmat, target.K, camera.width, camera.height)
+        if self.coin:
+            means = shift_means(values, shot.view, means, *lens)
+            colors = torch.cat([colors + color_offsets(values, shot.view, colors), colors], 1)
+        shape = (means, world.quats, world.scales, world.opacities, colors.clamp_min(0))
+        backgrounds = torch.full((1, colors.shape[1]), float(side), device=self.device)
+        image, alphas, meta = rasterize(*shape, *lens, backgrounds=backgrounds)
+        if not self.coin:
+            return _Picture(image[0], None, alphas[0], meta)
+        return _Picture(image[0, ..., :3].contiguous(), image[0, ..., 3:], alphas[0], meta)
+
+    def _regularise(self, meta: dict) -> Tensor:
+        local = self.gaussians
         visible = (meta["radii"] > 0).all(-1)[0]
-        away = (local.means[visible].norm(dim=1) - POSITION_FREE).clamp_min(0)
+        away = (local.means.norm(dim=1) - self.limits.free(self.binding)).clamp_min(0)[visible]
         large = (local.scales[visible] - SCALE_FREE).clamp_min(0)
         strayed = (self.unseen[:, None, None] * (local.sh - self.first_sh).square()).mean()
         return POSITION_WEIGHT * away.mean() + SCALE_WEIGHT * large.square().sum(1).mean() + ANCHOR_WEIGHT * strayed
@@ -170,32 +193,23 @@ class Trainer:
         with torch.no_grad():
             world = local_to_world(self.gaussians, self.binding, self._vertices(None), self.avatar.head.faces)
             largest = world.scales.max(1).values.cpu()
-        keep, double, split = plan_change(
-            self.plan, self.statistics, largest, world.opacities.cpu(), self.binding.cpu()
-        )
-        old = {name: p.detach().cpu() for name, p in self.parameters.items()}
+        strayed = self.limits.strayed(self.gaussians.means, self.binding).cpu()
+        state = (world.opacities.cpu(), self.binding.cpu(), strayed, self.limits.fixed(self.binding).cpu())
+        keep, double, split = plan_change(self.schedule.density(), self.statistics, largest, *state)
+        names = [*PARAMETERS, *([PLACE] if self.coin else [])]
+        old = {name: self.adam.values[name].detach().cpu() for name in names}
         children = split_in_two({name: value[split] for name, value in old.items()}, self._random())
-        values = {name: torch.cat([old[name][keep], old[name][double], children[name]]) for name in PARAMETERS}
+        rows = {name: torch.cat([old[name][keep], old[name][double], children[name]]) for name in names}
+        rows = {name: value.to(self.device) for name, value in rows.items()}
         parents = torch.cat([keep, double, split, split]).to(self.device)
         self.binding, self.unseen, self.first_sh = (a[parents] for a in (self.binding, self.unseen, self.first_sh))
-        moments = {}
-        for name in PARAMETERS:
-            state = self.optimizer.state[self.parameters[name]]
-            fresh = torch.zeros(len(values[name]) - len(keep), *values[name].shape[1:])
-            kept = {
-                key: torch.cat([state[key].cpu()[keep], fresh]).to(self.device) for key in ("exp_avg", "exp_avg_sq")
-            }
-            moments[name] = {"step": state["step"], **kept}
-        self._optimise({name: value.to(self.device) for name, value in values.items()}, moments)
+        rows["means"] = self.limits.pull_back(rows["means"], self.binding)
+        self.adam.replace_rows(rows, parents, len(keep))
         self.statistics = DensityStatistics(len(self.binding))
 
     def state(self) -> dict[str, Tensor]:
         """All that training depends on, as tensors: for a checkpoint."""
-        tensors = {f"value.{name}": p.detach() for name, p in self.parameters.items()}
-        for name, parameter in self.parameters.items():
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"{key}.{name}"] = value
-        tensors |= {"binding": self.binding, "unseen": self.unseen, "first_sh": self.first_sh}
+        tensors = self.adam.state() | {"binding": self.binding, "unseen": self.unseen, "first_sh": self.first_sh}
         tensors |= {"grad_total": self.statistics.total, "grad_seen": self.statistics.seen}
         tensors["iteration"] = torch.tensor(self.iteration)
         return {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -207,14 +221,19 @@ class Trainer:
         self.iteration = int(tensors["iteration"])
         self.statistics = DensityStatistics(len(self.binding))
         self.statistics.total, self.statistics.seen = tensors["grad_total"].cpu(), tensors["grad_seen"].cpu()
-        keys = ("step", "exp_avg", "exp_avg_sq")
-        moments = {name: {key: tensors[f"{key}.{name}"] for key in keys} for name in PARAMETERS}
-        self._optimise({name: tensors[f"value.{name}"] for name in PARAMETERS}, moments)
+        self.adam.load_state(tensors)
 
     def result(self) -> Avatar:
-        """The avatar with the Gaussians as they are now, on the CPU."""
-        done = replace(self.avatar, gaussians=self.gaussians.detach(), binding=self.binding)
-        return done.to("cpu")
+        """The avatar with the Gaussians as they are now, in the colours of the photo, on the CPU."""
+        gaussians = self.gaussians.detach()
+        gaussians = replace(gaussians, means=self.limits.pull_back(gaussians.means, self.binding))
+        coin = {}
+        if self.coin:
+            values = {name: value.detach() for name, value in self.adam.values.items() if name.startswith("coin.")}
+            shared = dc_to_rgb(gaussians.sh[:, 0])
+            gaussians = replace(gaussians, sh=rgb_to_dc(shared + color_offsets(values, 0, shared))[:, None])
+            coin = {"coin.colors": shared, **values}
+        return replace(self.avatar, gaussians=gaussians, binding=self.binding, coin=coin).to("cpu")
 
 
 def masked_psnr(rgb: np.ndarray, wanted: np.ndarray, mask: np.ndarray) -> float:
