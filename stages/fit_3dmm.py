@@ -3,11 +3,11 @@
 Reads source/transforms.json, source/images/, source/landmarks.npz; writes head/head.safetensors, head/transforms.json,
 head/texture.png, head/seen.png, head/mesh.glb (textured, as in the photo) and head/overlay.png.
 
-Example: facecraft fit-3dmm ann.ws
+Example: facecraft fit-3dmm ann.ws --quality draft
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,17 +19,22 @@ WRITES = ("head",)
 
 def main(
     workspace: Annotated[Path, typer.Argument(help="folder of the subject")],
+    quality: Annotated[
+        Literal["draft", "standard", "high"], typer.Option(help="how finely the head is fitted to the colours")
+    ] = "standard",
     texture_size: Annotated[int, typer.Option(min=256, max=4096, help="side of the texture in texels")] = 1024,
     force: Annotated[bool, typer.Option(help="run even when up to date")] = False,
 ) -> Path:
     """Fit the head and write it to the workspace."""
-    with Workspace.open(workspace).stage("fit-3dmm", READS, {"texture_size": texture_size}, force=force) as run:
+    options = {"quality": quality, "texture_size": texture_size}
+    with Workspace.open(workspace).stage("fit-3dmm", READS, options, force=force) as run:
         if not run.up_to_date:
             from facecraft.face.portrait import load_source
             from facecraft.head.fitted import fit_head
             from facecraft.head.model import load_head
 
             source = load_source(run.workspace)
-            fitted = fit_head(source.image, source.alpha, source.landmarks, source.camera, load_head(), texture_size)
+            given = (source.image, source.alpha, source.landmarks, source.camera)
+            fitted = fit_head(*given, load_head(), texture_size, quality)
             fitted.save(run, source.image, source.alpha)
     return run.workspace / "head"

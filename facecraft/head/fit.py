@@ -68,13 +68,20 @@ def _landmark_basis(head: HeadModel) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _State:
+class HeadState:
+    """Where the head is in the camera's axes, and its numbers."""
+
     rotation: np.ndarray  # [3, 3] camera from head, OpenCV axes
     translation: np.ndarray  # [3] m
     code: np.ndarray  # [K + 52 + 4] shape, expression, gaze
 
 
-class _Problem:
+def turn_slopes(arms: np.ndarray) -> np.ndarray:
+    """Derivatives [n, 3, 3] of turned arms [n, 3] by the turn (axis times angle, rad), at no turn."""
+    return -np.cross(arms[:, None], np.eye(3)[None], axis=2).transpose(0, 2, 1)
+
+
+class LandmarkProblem:
     """Residuals, their Jacobian and the bounds of one picture."""
 
     def __init__(self, head: HeadModel, landmarks: np.ndarray, camera: Camera):
@@ -90,7 +97,7 @@ class _Problem:
         self.free[[6 + self.K + head.expression_names.index(name) for name in FROZEN]] = False
         self.channels = slice(6 + self.K, 6 + self.K + self.E)
 
-    def points(self, state: _State) -> np.ndarray:
+    def points(self, state: HeadState) -> np.ndarray:
         """Landmarks in camera coordinates [478, 3]."""
         shape, expression, gaze = np.split(state.code, [self.K, self.K + self.E])
         vertices = pose_vertices(self.head, shape, expression, gaze.reshape(2, 2))
@@ -100,11 +107,28 @@ class _Problem:
 
     def residuals(self, points: np.ndarray) -> np.ndarray:
         """Weighted reprojection errors [478, 2]."""
-        c = self.camera
-        pixels = np.stack([c.fx * points[:, 0] / points[:, 2] + c.cx, c.fy * points[:, 1] / points[:, 2] + c.cy], 1)
-        return (pixels - self.landmarks) * self.weights[:, None]
+        return (self.pixels(points) - self.landmarks) * self.weights[:, None]
 
-    def start(self) -> _State:
+    def pixels(self, points: np.ndarray) -> np.ndarray:
+        """Camera points [n, 3] in the picture [n, 2], px."""
+        c = self.camera
+        return np.stack([c.fx * points[:, 0] / points[:, 2] + c.cx, c.fy * points[:, 1] / points[:, 2] + c.cy], 1)
+
+    def projection(self, points: np.ndarray) -> np.ndarray:
+        """Derivatives [n, 2, 3] of pixels by camera points [n, 3]."""
+        z = points[:, 2]
+        out = np.zeros((len(points), 2, 3))
+        out[:, 0, 0], out[:, 0, 2] = self.camera.fx / z, -self.camera.fx * points[:, 0] / z**2
+        out[:, 1, 1], out[:, 1, 2] = self.camera.fy / z, -self.camera.fy * points[:, 1] / z**2
+        return out
+
+    def jacobian(self, points: np.ndarray, state: HeadState, basis: np.ndarray) -> np.ndarray:
+        """Derivatives [n, 2, 6 + P] of pixels by turn, move and code; `basis` [n, 3, P] of the points [n, 3] in head axes."""
+        project = self.projection(points)
+        moves = state.rotation.astype(basis.dtype) @ basis
+        return np.concatenate([project @ turn_slopes(points - state.translation), project, project @ moves], 2)
+
+    def start(self) -> HeadState:
         """Weak-perspective pose of the mean head from points that expressions hardly move."""
         steady = [33, 263, 133, 362, 1, 4, 6, 168, 61, 291, 152, 10, 197, 5]
         mean = self.head.landmarks(self.head.template[None])[0].double().numpy()[steady]
@@ -116,12 +140,14 @@ class _Problem:
         y /= np.linalg.norm(y)
         rotation = _TURN_AXES @ np.stack([x, y, np.cross(x, y)])
         centre = np.array([*(pixels.mean(0) * [1, -1] / scale), self.camera.fx / scale])
-        state = _State(rotation, centre - rotation @ mean.mean(0), np.zeros(len(self.prior)))
-        self._weigh(rotation, scale)
+        state = HeadState(rotation, centre - rotation @ mean.mean(0), np.zeros(len(self.prior)))
+        self.weigh(rotation, scale)
         return state
 
-    def _weigh(self, rotation: np.ndarray, px_per_m: float) -> None:
-        self.weights = DATA_WEIGHT / (self.sigmas * px_per_m)
+    def weigh(self, rotation: np.ndarray, px_per_m: float, trust: float = DATA_WEIGHT) -> None:
+        """Set the landmarks' weights for a head turned by `rotation` [3, 3] at a scale of `px_per_m`."""
+        self.trust = trust
+        self.weights = trust / (self.sigmas * px_per_m)
         yaw = np.arctan2(rotation[0, 2], -rotation[2, 2])  # of the face's axis in the camera
         if abs(yaw) > np.radians(25):  # the far outline is the detector's guess
             mean_x = self.head.landmarks(self.head.template[None])[0, :, 0].numpy()
@@ -130,19 +156,13 @@ class _Problem:
 
     def energy(self, residuals: np.ndarray, code: np.ndarray) -> float:
         """Huber loss of the residuals plus the priors."""
-        r, k = np.linalg.norm(residuals, axis=1), HUBER * DATA_WEIGHT
+        r, k = np.linalg.norm(residuals, axis=1), HUBER * self.trust
         return np.where(r < k, 0.5 * r**2, k * (r - 0.5 * k)).sum() + 0.5 * ((self.prior * code) ** 2).sum()
 
-    def normal_equations(self, state: _State, points: np.ndarray, residuals: np.ndarray, rigid: bool):
+    def normal_equations(self, state: HeadState, points: np.ndarray, residuals: np.ndarray, rigid: bool):
         """Hessian approximation and gradient with bounded channels held, and the free parameters."""
-        z = points[:, 2]
-        project = np.zeros((len(points), 2, 3))
-        project[:, 0, 0], project[:, 0, 2] = self.camera.fx / z, -self.camera.fx * points[:, 0] / z**2
-        project[:, 1, 1], project[:, 1, 2] = self.camera.fy / z, -self.camera.fy * points[:, 1] / z**2
-        arms = points - state.translation
-        turn = -np.cross(arms[:, None], np.eye(3)[None], axis=2).transpose(0, 2, 1)  # d(w x arm)/dw
-        J = np.concatenate([project @ turn, project, project @ (state.rotation @ self.basis)], 2)
-        robust = np.minimum(1, HUBER * DATA_WEIGHT / np.maximum(np.linalg.norm(residuals, axis=1), 1e-12))
+        robust = np.minimum(1, HUBER * self.trust / np.maximum(np.linalg.norm(residuals, axis=1), 1e-12))
+        J = self.jacobian(points, state, self.basis)
         J = (J * self.weights[:, None, None]).reshape(-1, J.shape[2])
         weighted = J * np.repeat(robust, 2)[:, None]
         prior = np.concatenate([np.zeros(6), self.prior**2])
@@ -156,12 +176,12 @@ class _Problem:
             free[6:] = False
         return weighted.T @ J + np.diag(prior), gradient, free
 
-    def step(self, state: _State, delta: np.ndarray) -> _State:
+    def step(self, state: HeadState, delta: np.ndarray) -> HeadState:
         """`state` moved by `delta`, channels kept in [0, 1]."""
         code = state.code + delta[6:]
         code[self.K : self.K + self.E] = np.clip(code[self.K : self.K + self.E], 0, 1)
         turned = Rotation.from_rotvec(delta[:3]).as_matrix() @ state.rotation
-        return _State(turned, state.translation + delta[3:6], code)
+        return HeadState(turned, state.translation + delta[3:6], code)
 
 
 def fit_landmarks(
@@ -171,7 +191,7 @@ def fit_landmarks(
     iterations: int = 25,
 ) -> LandmarkFit:
     """The most probable head for the landmarks of one picture."""
-    problem = _Problem(head, landmarks, camera)
+    problem = LandmarkProblem(head, landmarks, camera)
     state = problem.start()
     count = 0
     for rigid, limit in ((True, 6), (False, iterations)):
@@ -185,7 +205,7 @@ def fit_landmarks(
     return LandmarkFit(replace(camera, T_camera_world=T), shape, expression, gaze.reshape(2, 2), errors, count)
 
 
-def _minimize(problem: _Problem, state: _State, rigid: bool, limit: int) -> tuple[_State, int]:
+def _minimize(problem: LandmarkProblem, state: HeadState, rigid: bool, limit: int) -> tuple[HeadState, int]:
     damping, points = 1e-3, problem.points(state)
     residuals = problem.residuals(points)
     energy = problem.energy(residuals, state.code)

@@ -15,6 +15,7 @@ from facecraft.camera import Camera, frame_record, read_frames, transforms_text
 from facecraft.errors import InputError
 from facecraft.head.fit import fit_landmarks, pose_vertices
 from facecraft.head.model import HeadModel, load_head
+from facecraft.head.photometric import fit_photo
 from facecraft.head.silhouette import coverage, fit_silhouette
 from facecraft.head.texture import Texture, make_texture, render_textured
 from facecraft.image import SYNTHETIC, write_png
@@ -89,13 +90,16 @@ class FittedHead:
         path.write_bytes(mesh.export(file_type="glb"))
 
 
-def fit_head(image, alpha, landmarks, camera: Camera, head: HeadModel, texture_size: int = 1024) -> FittedHead:
+def fit_head(
+    image, alpha, landmarks, camera: Camera, head: HeadModel, texture_size: int = 1024, quality: str = "standard"
+) -> FittedHead:
     """Pose, shape, expression, gaze, hair shell and texture from a portrait.
 
-    `image` [H, W, 3], `alpha` [H, W], `landmarks` [478, 2+] px, `camera` with the intrinsics.
+    `image` [H, W, 3], `alpha` [H, W], `landmarks` [478, 2+] px, `camera` with the intrinsics, `quality` one of photometric.LEVELS.
     """
     fit = fit_landmarks(head, landmarks, camera)
     log.info(f"landmarks fitted within {fit.errors_px.mean():.2f} px on average")
+    fit = fit_photo(head, fit, landmarks, image, alpha, quality)
     vertices = fit.vertices(head)
     offsets = fit_silhouette(head, vertices, fit.camera, alpha)
     vertices = fit.vertices(head, offsets)
