@@ -47,7 +47,7 @@ class _Ear:
 
     def sink(self, thickness: np.ndarray) -> float:
         """How far the ear lies under hair of `thickness` [V], 0..1."""
-        return float(np.clip((np.percentile(thickness[self.vertices], 75) - 0.008) / 0.012, 0, 1))
+        return float(np.clip((np.percentile(thickness[self.vertices], 75) - 0.010) / 0.012, 0, 1))
 
 
 @dataclass(frozen=True)
@@ -79,21 +79,26 @@ def fit_silhouette(
     for _ in range(iterations):
         moved = _move(shell, vertices + fall[:, None] * DOWN, thickness)
         fall = fall + _lower_end(moved, faces, camera, solid)
-        current = _move(shell, vertices + fall[:, None] * DOWN, thickness)
+        lowered = vertices + fall[:, None] * DOWN
+        current = _move(shell, lowered, thickness)
         rim, gap = _rim_gaps(current, shell, faces, camera, inside)
-        target = np.clip(thickness[rim] + gap, -REACH_IN, REACH_OUT)
+        outwards = ((current - _bury_ears(shell, lowered, thickness)) * shell.rays).sum(1)
+        target = np.clip(outwards[rim] + gap, -REACH_IN, REACH_OUT)
         thickness = _solve(shell, rim, target)
     return _move(shell, vertices + fall[:, None] * DOWN, thickness) - vertices
 
 
 def _move(shell: _Shell, vertices: np.ndarray, thickness: np.ndarray) -> np.ndarray:
-    """The vertices [V, 3] moved along their rays; ears vanish in hair that is thicker than they stand out."""
-    moved = vertices + thickness[:, None] * shell.rays
+    """The vertices [V, 3] moved along their rays."""
+    return _bury_ears(shell, vertices + thickness[:, None] * shell.rays, thickness)
+
+
+def _bury_ears(shell: _Shell, vertices: np.ndarray, thickness: np.ndarray) -> np.ndarray:
+    """The vertices [V, 3] without the ears that lie under hair thicker than they stand out."""
+    vertices = vertices.copy()
     for ear in shell.ears:
-        sink = ear.sink(thickness)
-        if sink > 0:
-            moved[ear.vertices] += sink * (ear.membrane(moved) - moved[ear.vertices])
-    return moved
+        vertices[ear.vertices] += ear.sink(thickness) * (ear.membrane(vertices) - vertices[ear.vertices])
+    return vertices
 
 
 def coverage(mask: np.ndarray, alpha: np.ndarray) -> float:
