@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench gallery build clean
+.PHONY: help demo test check format bench bench-head gallery build clean
 
 # the newest Python for which constraints.txt pins a full set comes first
 PYTHON ?= $(shell for python in python3.11 python3.10 python3.12 python3; do \
@@ -13,9 +13,10 @@ BIN := .venv/bin
 DEMO := demo
 PORTRAITS ?= $(or $(wildcard ../shared/data/portraits),build/portraits)
 QUALITY ?= draft
+HEAD_DATA ?= ../shared/data/head
 
 help:  ## print this list
-	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## (.*)/make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
 .venv/stamp: pyproject.toml constraints.txt bin/facecraft-quick
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 found; install one, or run make PYTHON=/path/to/python" >&2; exit 1; }
@@ -49,6 +50,9 @@ bench: .venv/stamp $(PORTRAITS)  ## measure the chain on every portrait in PORTR
 	rm -rf build/bench
 	examples/batch.sh $(PORTRAITS) build/bench 1 --quality $(QUALITY) || true
 	$(BIN)/python benchmarks/chain.py build/bench
+
+bench-head: .venv/stamp  ## measure the open head against its sources in HEAD_DATA=FOLDER
+	$(BIN)/python benchmarks/head.py --data $(HEAD_DATA)
 
 gallery: .venv/stamp $(PORTRAITS)  ## contact sheets of every portrait in PORTRAITS=FOLDER, in gallery/
 	examples/batch.sh $(PORTRAITS) build/bench 2 --quality $(QUALITY) || true

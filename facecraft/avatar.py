@@ -1,6 +1,7 @@
 """The avatar: a head model and the Gaussians that ride on its triangles, in one self-describing file."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -72,6 +73,15 @@ class Avatar:
     ) -> Gaussians:
         """The Gaussians of one frame in head coordinates, m; None is neutral. Differentiable."""
         return local_to_world(self.gaussians, self.binding, self.vertices(expression, gaze, neck), self.head.faces)
+
+    def edited(self, values: Mapping[str, float]) -> "Avatar":
+        """The avatar with another identity: older, heavier, longer-nosed; see HeadModel.edit.
+
+        The Gaussians ride along and keep their colours: wrinkles and grey hair are not made.
+        """
+        shape, offsets = (part[0] for part in self.head.edit(values))
+        shape[: len(self.shape)] += self.shape
+        return replace(self, shape=shape, offsets=self.offsets + offsets)
 
     def to(self, device: torch.device | str) -> "Avatar":
         """The same avatar on `device`."""

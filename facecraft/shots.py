@@ -15,7 +15,16 @@ from facecraft.avatar import Avatar, render
 from facecraft.camera import Camera, frame_record, orbit_camera, read_frames, transforms_text
 from facecraft.curves import read_motion
 from facecraft.device import torch_device
-from facecraft.drive import ARKIT_NAMES, MOTIONS, Motion, built_in_motion, parse_expression, parse_turn, still_motion
+from facecraft.drive import (
+    ARKIT_NAMES,
+    MOTIONS,
+    Motion,
+    built_in_motion,
+    finite_number,
+    parse_expression,
+    parse_turn,
+    still_motion,
+)
 from facecraft.errors import InputError
 from facecraft.image import SYNTHETIC, to_bytes, write_png
 from facecraft.progress import track
@@ -23,6 +32,7 @@ from facecraft.video import VideoWriter
 
 ORBIT_S = 4.0
 LONGEST_FRAMES = 100_000
+STRONGEST_EDIT = 2.0
 _FILL = 0.8
 """Share of the shorter side of the picture that the head takes in front and orbit views."""
 
@@ -41,6 +51,7 @@ class Shot:
 
 def film(
     avatar_file: Path,
+    edit: str,  # as of parse_edits
     look: dict,  # the arguments of plan_shots but the avatar
     background: str,
     device: str,
@@ -48,8 +59,8 @@ def film(
     video: Path,
 ) -> None:
     """Render what `facecraft render` asks for: plan the shots and write them, see plan_shots and write_shots."""
-    colour, place = parse_background(background), torch_device(device)
-    avatar = Avatar.load(avatar_file)
+    colour, place, edits = parse_background(background), torch_device(device), parse_edits(edit)
+    avatar = Avatar.load(avatar_file).edited(edits)
     shots = plan_shots(avatar, **look)
     write_shots(avatar.to(place), shots, colour, look["fps"], folder, video)
 
@@ -158,6 +169,18 @@ def parse_background(text: str) -> Tensor | None:
     if not re.fullmatch("#[0-9a-fA-F]{6}", text):
         raise InputError(f"background {text!r} is not known; use white, black, transparent or #rrggbb")
     return torch.tensor([int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+
+
+def parse_edits(text: str) -> dict[str, float]:
+    """Amounts by name of a text such as "age=+0.3,weight=-0.2"; InputError beyond [-2, 2]."""
+    amounts = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, number = (piece.strip() for piece in part.partition("="))
+        value = finite_number(number)
+        if value is None or abs(value) > STRONGEST_EDIT:
+            raise InputError(f"edit {part!r} has no amount in [-2, 2]; write for example age=+0.3,noseLength=-0.2")
+        amounts[name] = value
+    return amounts
 
 
 @torch.inference_mode()

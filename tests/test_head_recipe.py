@@ -161,3 +161,29 @@ def test_macro_amounts_are_shares():
     origins = [value for name, value in amounts.items() if "universal" not in name]
     assert sum(universal) == pytest.approx(1) and sum(origins) == pytest.approx(1)
     assert min(amounts.values()) >= 0
+
+
+def test_edits_are_half_the_way_between_the_ends_of_a_slider():
+    directions, human = recipe("head_directions"), recipe("head_makehuman")
+    names = {name.replace("*", side) for ends in directions._DETAILS.values() for name in ends for side in "lr"}
+    names |= {name for ends in directions._WEIGHT_TOO for name in ends}
+    names |= set(human.macro_weights(0.5, 0.5, np.full(3, 1 / 3), 0.5, 0.5))
+    nothing = np.zeros(0)
+    source = human.MakeHuman(nothing, nothing, nothing, nothing, (), nothing, tuple(sorted(names)), "CC0")
+    amounts = dict(zip(directions.EDIT_NAMES, directions.edit_amounts(source), strict=True))
+    number = source.target_names.index
+    assert (
+        amounts["eyeSize"][number("eyes/l-eye-scale-incr")]
+        == amounts["eyeSize"][number("eyes/r-eye-scale-incr")]
+        == 0.5
+    )
+    assert amounts["eyeSize"][number("eyes/l-eye-scale-decr")] == -0.5
+    # from the young to the old, and as much away from the one as towards the other
+    old = sum(
+        v
+        for name, v in zip(source.target_names, amounts["age"], strict=True)
+        if "universal" in name and "-old-" in name
+    )
+    assert old == pytest.approx(1) and amounts["age"].sum() == pytest.approx(0, abs=1e-5)
+    male = sum(v for name, v in zip(source.target_names, amounts["sex"], strict=True) if "universal-male" in name)
+    assert male == pytest.approx(0.5)

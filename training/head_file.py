@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from head_directions import EDIT_NAMES
 from head_rig import JOINTS, PARENTS, Rig, joint_modes, lid_vertices
 from head_sources import ARKIT_NAMES, IctHead
 from head_template import REGIONS, Template
@@ -17,6 +18,46 @@ FORMAT = "facecraft-open-head/1"
 _PITCH_DEG = 7.0
 _PROFILE_STEPS = 256
 
+# K modes, D edits, V vertices, F faces, T texture vertices, J joints, R noise factors, L lid vertices
+_CONTENTS = {
+    "template": "vertices [V, 3] of the mean head, m",
+    "faces": "corners [F, 3], counter-clockwise seen from outside",
+    "uvs": "texture coordinates [T, 2] in [0, 1], v up",
+    "faces_uv": "corners [F, 3] into uvs",
+    "face_regions": "[F] into region_names",
+    "vertex_regions": "[V] into region_names",
+    "mirror": "vertex on the other side [V]",
+    "tooth_ids": "[F], -1 outside teeth; upper left 0-6 front to back, upper right 7-13, lower 14-27",
+    "nostril_faces": "numbers of the faces inside the nostrils",
+    "shape_basis": "identity modes [K, V, 3] of one standard deviation, m",
+    "edit_shapes": "identity coefficients [D, K] of 1 of each of edit_names, standard deviations",
+    "edit_offsets": "what those leave of the edits on the skin [D, V, 3], m",
+    "joints": "joints [J, 3] of the mean head, m",
+    "joint_basis": "how identity modes move the joints [K, J, 3], m",
+    "eye_scale_basis": "how identity modes scale the eyeballs [K, 2], left first",
+    "expression_starts": "rows of each channel in expression_vertices: [53]",
+    "expression_vertices": "vertices that channels move",
+    "expression_deltas": "and by how much at 1, m; jawOpen is what is left beside the turn of the jaw",
+    "skin_weights": "[V, J], rows sum to 1",
+    "jaw_open_axis": "axis times angle of the jaw at jawOpen 1 [3], rad",
+    "jaw_vertices": "vertices that the jaw turns",
+    "jaw_weights": "and their share in the turn",
+    "eye_axes": "where the pupils point at gaze 0 [2, 3], left first",
+    "eye_radii": "radius of the eyeball at cosines 0 to 1 from eye_axes, m",
+    "eyeball_left": "vertices of the eyeball",
+    "eyeball_right": "vertices of the eyeball",
+    "lid_left": "vertices [L] that may not sink into the eyeball",
+    "lid_right": "vertices [L] that may not sink into the eyeball",
+    "lid_left_clearances": "least height over the eyeball at rest and shut [2, L], m",
+    "lid_right_clearances": "least height over the eyeball at rest and shut [2, L], m",
+    "landmark_faces": "face of each of MediaPipe's landmarks [478]",
+    "landmark_barycentrics": "and the place in it [478, 3]",
+    "landmark_sigmas": "median distance of the detector's landmarks on frontal held-out renders [478], m",
+    "landmark_noise_factors": "f [R, 478, 2]: errors x right, y down have covariance sum of f f^T + diag(s^2), m",
+    "landmark_noise_sigmas": "s [478, 2], m",
+    "landmark68_vertices": "vertices of the 68 iBUG points",
+}
+
 
 @dataclass(frozen=True)
 class HeadParts:
@@ -27,6 +68,8 @@ class HeadParts:
     expressions: np.ndarray  # [52, V, 3], jawOpen as the corrective to the arc
     modes: np.ndarray  # [K, V, 3]
     mode_rms: np.ndarray  # [K]
+    edit_shapes: np.ndarray  # [D, K]
+    edit_offsets: np.ndarray  # [D, V, 3]
     uvs: np.ndarray
     faces_uv: np.ndarray
     nostrils: np.ndarray  # [F] bool
@@ -46,12 +89,16 @@ def head_rotation() -> np.ndarray:
 def write_head(path: Path, parts: HeadParts, ict: IctHead, header: dict):
     """Write the model file; the same parts give the same bytes."""
     arrays = {**_mesh_arrays(parts), **_shape_arrays(parts), **_motion_arrays(parts), **_landmark_arrays(parts)}
+    # safetensors writes the memory of an array as it lies, transposed ones too
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     header = {
         "format": FORMAT,
-        "units": "m, rad; identity in standard deviations",
+        "units": "m, rad; identity in standard deviations; edits in full strengths of MakeHuman's sliders",
+        "arrays": {name: f"{list(array.shape)} {array.dtype}: {_CONTENTS[name]}" for name, array in arrays.items()},
         "frame": "right-handed, +y up, +z out of the face, +x subject's left, origin midway between the eyeballs",
         "region_names": REGIONS,
         "expression_names": ARKIT_NAMES,
+        "edit_names": EDIT_NAMES,
         "joint_names": JOINTS,
         "joint_parents": PARENTS,
         "mode_rms_mm": [round(float(rms), 4) for rms in parts.mode_rms],
@@ -89,6 +136,8 @@ def _shape_arrays(parts) -> dict:
     moves, scales = joint_modes(parts.mesh, parts.rig, parts.modes)
     return {
         "shape_basis": _metres(parts.modes, 0).astype(np.float16),
+        "edit_shapes": parts.edit_shapes.astype(np.float32),
+        "edit_offsets": _metres(parts.edit_offsets, 0).astype(np.float16),
         "joints": _metres(parts.rig.joints, _origin(parts)),
         "joint_basis": _metres(moves, 0),
         "eye_scale_basis": scales.astype(np.float32),

@@ -6,7 +6,7 @@ from head_template import REGIONS, Template
 from facecraft.mesh.geometry import face_normals
 
 # MakeHuman's heads count for this share of ICT's variance: its extremes are caricatures
-_MAKEHUMAN_SHARE = 0.5
+_MAKEHUMAN_SHARE = 0.25
 
 
 def region_weights(mesh: Template) -> tuple[np.ndarray, np.ndarray]:

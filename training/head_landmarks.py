@@ -4,6 +4,7 @@ For each landmark, the surface point whose projection is robustly nearest to the
 casting: rays through the gaps of lids and lips hit eyeballs and teeth.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import mediapipe
@@ -200,11 +201,18 @@ def _judge(head, views, faces, barycentrics) -> tuple[np.ndarray, np.ndarray]:
     gaps = np.linalg.norm(_errors(head, views, faces, barycentrics), axis=2)
     gaps[views.facing[:, corners].mean(2) <= _MIN_FACING] = np.nan
     frontal = np.abs(views.azimuths) < 15
-    return np.nanmedian(gaps, 0), np.nanmedian(gaps[frontal], 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nan for a landmark that no view shows
+        return np.nanmedian(gaps, 0), np.nanmedian(gaps[frontal], 0)
 
 
-def summarise(embedding: Embedding) -> dict[str, tuple[float, float]]:
-    """Median over the landmarks of each part of the face: (all views, frontal views) mm."""
+def judge_embedding(head: OpenHead, views: int, seed: int) -> dict[str, tuple[float, float]]:
+    """How far detections lie from the embedding of `head` on `views` new portraits, see summarise."""
+    return summarise(*_judge(head, _detect(head, views, seed), head.landmark_faces.numpy(), head.landmark_barycentrics))
+
+
+def summarise(everywhere: np.ndarray, frontal: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Median over the landmarks of each part of the face, of their medians [478] on all and on frontal views, mm."""
     parts = mediapipe.solutions.face_mesh
     groups = {
         "all": range(_COUNT),
@@ -216,8 +224,8 @@ def summarise(embedding: Embedding) -> dict[str, tuple[float, float]]:
     }
     return {
         name: (
-            float(np.nanmedian(embedding.sigmas[list(ids)])),
-            float(np.nanmedian(embedding.frontal_sigmas[list(ids)])),
+            float(np.nanmedian(everywhere[list(ids)])),
+            float(np.nanmedian(frontal[list(ids)])),
         )
         for name, ids in groups.items()
     }

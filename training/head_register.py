@@ -16,7 +16,7 @@ from scipy.sparse import coo_matrix, csc_matrix, diags
 from scipy.sparse.linalg import splu
 
 from facecraft.camera import Camera, orbit_camera
-from facecraft.mesh.geometry import graph_laplacian, vertex_normals
+from facecraft.mesh.geometry import face_normals, graph_laplacian, vertex_normals
 from facecraft.mesh.raster import rasterize_mesh
 
 _VIEWS = ((0, 0), (18, 0), (-18, 0), (0, 10), (0, -10))
@@ -52,6 +52,13 @@ def register(mesh: Template, ict: IctHead, nostrils: np.ndarray, human: MakeHuma
     outer = np.unique(outer_faces)
     places = _bend(start, outer, outer_faces, anchors, target, free[outer], target.border_faces())
     return Registration(adult, linear, outer, places)
+
+
+def count_flips(mesh: Template, fit: Registration) -> int:
+    """Triangles of the outer skin that the registration turns by more than 90 degrees."""
+    faces, bent = mesh.faces[mesh.in_regions("face", "scalp_neck")], mesh.vertices.copy()
+    bent[fit.outer] = fit.places
+    return int(((face_normals(mesh.vertices, faces) * face_normals(bent, faces)).sum(1) < 0).sum())
 
 
 class _Anchors:
@@ -144,9 +151,12 @@ def _robust_similarity(source, target) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _free_vertices(mesh, nostrils) -> np.ndarray:
-    """Vertices [V] bool that have no counterpart on MakeHuman: nostrils, and the rims of mouth and sockets."""
+    """Vertices [V] bool that have no counterpart on MakeHuman: nostrils, which are deeper here, and the rims of mouth and
+    sockets."""
     free = np.zeros(len(mesh.vertices), bool)
     free[np.unique(mesh.faces[nostrils])] = True
+    # what is nearest to the ring around them is the other side of the rim, which turned 34 triangles over
+    free[mesh.faces[free[mesh.faces].any(1)]] = True
     free[mesh.region_vertices("mouth_socket", "eye_socket_L", "eye_socket_R")] = True
     return free
 

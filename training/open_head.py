@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from head_atlas import build_atlas
+from head_directions import EDIT_NAMES, edit_amounts, find_directions
 from head_expressions import build_expressions
 from head_file import HeadParts, write_head
 from head_identity import identity_basis
 from head_landmarks import embed_landmarks, summarise
 from head_makehuman import MakeHuman, average_adult, load_makehuman, random_people
-from head_register import register
+from head_register import count_flips, register
 from head_rig import build_rig
 from head_sources import IctHead, load_ict
 from head_template import Template, build_template, find_nostrils
@@ -49,7 +50,7 @@ def main():
         draft = Path(folder) / "draft.safetensors"
         write_head(draft, parts, ict, header)
         embedding = embed_landmarks(OpenHead.load(draft), parts.nostrils, options.views, SEED)
-    for part, (everywhere, frontal) in summarise(embedding).items():
+    for part, (everywhere, frontal) in summarise(embedding.sigmas, embedding.frontal_sigmas).items():
         say(f"landmarks {part}: {everywhere:.2f} mm, frontal {frontal:.2f} mm")
     sigmas = np.where(np.isfinite(embedding.frontal_sigmas), embedding.frontal_sigmas, embedding.sigmas)
     parts = replace(
@@ -74,20 +75,23 @@ def build_parts(ict: IctHead, human: MakeHuman, say) -> HeadParts:
     expressions = build_expressions(mesh, ict)
     rig = build_rig(mesh, ict, expressions)
     say(f"jaw turns by {np.degrees(rig.jaw_axis[0]):.2f} degrees about {rig.joints[2].round(1)} mm")
-    people = random_heads(mesh, ict, nostrils, human, np.random.default_rng(SEED), PEOPLE)
+    fit = register(mesh, ict, nostrils, human)
+    say(f"MakeHuman's average adult: {count_flips(mesh, fit)} triangles turned over")
+    targets = transfer_targets(mesh, nostrils, human, fit)
+    people = random_heads(human, targets, np.random.default_rng(SEED), PEOPLE)
     say(f"MakeHuman: {len(people)} random heads carried over")
     modes, rms = identity_basis(mesh, mesh.carry(ict, ict.identity), people, MODES)
     say(f"identity: {len(modes)} modes, rms mm {rms[:6].round(2)} ... {rms[-1]:.3f}")
+    edits = find_directions(mesh, modes, np.tensordot(edit_amounts(human), targets, 1))
+    say(f"edits: {len(EDIT_NAMES)} named directions")
     return HeadParts(
-        mesh, rig, expressions, modes, rms, uvs, faces_uv, nostrils, *_NO_LANDMARKS, _landmark68(mesh, ict)
+        mesh, rig, expressions, modes, rms, *edits, uvs, faces_uv, nostrils, *_NO_LANDMARKS, _landmark68(mesh, ict)
     )
 
 
-def random_heads(mesh: Template, ict: IctHead, nostrils: np.ndarray, human: MakeHuman, rng, count: int) -> np.ndarray:
-    """Displacements [N, V, 3] mm of random MakeHuman people from MakeHuman's average adult."""
-    targets = transfer_targets(mesh, nostrils, human, register(mesh, ict, nostrils, human))
-    amounts = random_people(human, count, rng) - average_adult(human)
-    return np.tensordot(amounts, targets, 1)
+def random_heads(human: MakeHuman, targets: np.ndarray, rng, count: int) -> np.ndarray:
+    """Displacements [N, V, 3] mm of random MakeHuman people from its average adult; `targets` as of transfer_targets."""
+    return np.tensordot(random_people(human, count, rng) - average_adult(human), targets, 1)
 
 
 def _landmark68(mesh: Template, ict: IctHead) -> np.ndarray:

@@ -16,7 +16,7 @@ from facecraft.errors import InputError
 
 
 class HeadModel(ABC):
-    """A morphable head. B batch, K identity modes, V vertices, F faces, T texture vertices, J joints.
+    """A morphable head. B batch, K identity modes, D edits, V vertices, F faces, T texture vertices, J joints.
 
     Everything that is not a name is a tensor on one device; `to` gives a copy on another. Batches of 1 broadcast.
     """
@@ -35,6 +35,9 @@ class HeadModel(ABC):
     mirror: Tensor  # [V] long, the vertex on the other side; itself on the midline
     shape_count: int  # K
     expression_names: tuple[str, ...]  # the 52 ARKit names
+    edit_names: tuple[str, ...] = ()  # D directions of identity; 1 is the full strength of MakeHuman's slider
+    edit_shapes: Tensor  # [D, K] standard deviations
+    edit_offsets: Tensor  # [D, V, 3] m, what the modes leave of them
     joint_names: tuple[str, ...]
     joint_parents: tuple[int, ...]  # -1 for the root
     skin_weights: Tensor  # [V, J], rows sum to 1
@@ -76,6 +79,22 @@ class HeadModel(ABC):
         """MediaPipe's 478 points on the surface [B, 478, 3]."""
         corners = vertices[:, self.faces[self.landmark_faces]]
         return (corners * self.landmark_barycentrics[..., None]).sum(2)
+
+    def edit(self, values: Mapping[str, float]) -> tuple[Tensor, Tensor]:
+        """Shape [1, K] and offsets [1, V, 3], m, to add to those of a head that is to be older, heavier, longer-nosed.
+
+        `values` by name of `edit_names`; linear, so minus takes back. InputError for a name that is not an edit.
+        """
+        shape = self.template.new_zeros(1, self.shape_count)
+        offsets = torch.zeros_like(self.template)[None]
+        for name, value in values.items():
+            if name not in self.edit_names:
+                known = f"use {', '.join(self.edit_names)}" if self.edit_names else "it has none"
+                raise InputError(f"{name or 'nothing'} is not an edit of the {self.name} head; {known}")
+            row = self.edit_names.index(name)
+            shape = shape + float(value) * self.edit_shapes[row]
+            offsets = offsets + float(value) * self.edit_offsets[row]
+        return shape, offsets
 
     def expression_vector(self, values: Mapping[str, float]) -> Tensor:
         """Channels by name to [1, 52], the rest 0. InputError for a name that is not an ARKit channel."""

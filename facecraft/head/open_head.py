@@ -59,7 +59,7 @@ class OpenHead(HeadModel):
         return head
 
     def __init__(self, arrays: dict[str, np.ndarray], header: dict):
-        for key in ("region_names", "expression_names", "joint_names", "joint_parents"):
+        for key in ("region_names", "expression_names", "edit_names", "joint_names", "joint_parents"):
             setattr(self, key, tuple(header[key]))
         self.metadata = header
         self.licence = "; ".join(f"{part['source']}: {part['licence']}" for part in header["licences"])
