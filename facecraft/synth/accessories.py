@@ -81,7 +81,8 @@ def _glasses(vertices: np.ndarray, hull: Hull, traits: AccessoryTraits) -> list[
         "square": (0.0265, 0.0185, 4.5),
         "aviator": (0.0275, 0.0225, 2.8),
     }[traits.glasses]
-    half, high = half * traits.lens, high * traits.lens
+    eyes = abs(points[[362, 263], 0].mean())
+    half, high = min(half * traits.lens, eyes - 0.0065), high * traits.lens
     turn = np.linspace(0, 2 * np.pi, 56)
     c, s = np.cos(turn), np.sin(turn)
     parts, hinges = [], []
@@ -104,7 +105,7 @@ def _glasses(vertices: np.ndarray, hull: Hull, traits: AccessoryTraits) -> list[
             parts.append(
                 sheet(middle + shares * (rim[:-1] - middle), np.full(3, 0.012), face, "glasses", gloss=3.0, opacity=0.9)
             )
-    inner = abs(points[362, 0] + points[263, 0]) / 2 - half
+    inner = eyes - half
     x = np.linspace(-inner, inner, 12)
     arch = np.stack([x, bridge[1] + 0.004 * (1 - (x / max(inner, 1e-3)) ** 2), np.full(12, bridge[2] + 0.004)], 1)
     parts.append(tube(arch, traits.frame_width, traits.frame, face, "glasses", **material))
@@ -180,7 +181,7 @@ def _lobe() -> tuple[int, int]:
     """The lowest vertex of the left ear's lobe and a triangle that has it."""
     head = load_head()
     rest = head.template.double().numpy()
-    ear = chart.in_ear_box(rest) & (rest[:, 0] > 0.0715) & (rest[:, 2] > -0.085)
+    ear = chart.on_ear(rest) & (rest[:, 0] > 0.0715) & (rest[:, 2] > -0.085)
     vertex = int(np.argmin(np.where(ear, rest[:, 1], np.inf)))
     return vertex, int(np.flatnonzero((head.faces.numpy() == vertex).any(1))[0])
 

@@ -15,7 +15,9 @@ LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387
 """Loops of MediaPipe landmarks. LEFT_EYE runs from the outer corner along the lower lid and back along the upper."""
 
 SKULL = np.array([0.0, 0.03, -0.085])  # m, middle of the brain case
-EAR_BOX = np.array([[0.064, -0.070, -0.122], [0.1, 0.026, -0.046]])
+EAR = np.array([-0.017, -0.082])  # height and depth of the middle of an ear, m
+EAR_REACH = np.array([0.038, 0.021])
+EAR_LEAN = 0.25  # how far the top lies back
 LEFT_BROW = np.array(
     [[0.0115, 0.0125], [0.020, 0.0150], [0.030, 0.0180], [0.042, 0.0190], [0.052, 0.0155], [0.0605, 0.0085]]
 )
@@ -33,9 +35,13 @@ CREASES = {
 }
 """Folds of the left half of the face, x and y; the right half mirrors them."""
 
-HAIRLINE = np.array([[0, 0.062], [20, 0.064], [38, 0.060], [52, 0.042], [62, 0.022], [70, -0.012], [78, -0.030], [88, 0.012],
-                     [100, 0.020], [112, 0.000], [125, -0.040], [140, -0.066], [160, -0.076], [180, -0.078]])  # fmt: skip
-"""Height (m) down to which hair grows, by angle from the front in degrees."""
+HAIRLINE = np.array(
+    [
+        *([0, 0.062], [20, 0.064], [38, 0.060], [52, 0.042], [62, 0.022], [70, -0.012], [78, -0.034], [90, -0.036]),
+        *([100, -0.040], [112, -0.048], [125, -0.056], [140, -0.068], [160, -0.076], [180, -0.078]),
+    ]
+)
+"""Height (m) down to which hair grows, by angle from the front in degrees; around the ears `ear_gap` counts too."""
 
 
 @cache
@@ -125,10 +131,16 @@ def azimuth(points: np.ndarray) -> np.ndarray:
     return np.arctan2(np.abs(points[:, 0]), points[:, 2] - SKULL[2])
 
 
-def in_ear_box(points: np.ndarray) -> np.ndarray:
-    """Whether a point lies on or right beside an ear [n] bool."""
-    place = np.stack([np.abs(points[:, 0]), points[:, 1], points[:, 2]], 1)
-    return ((place > EAR_BOX[0]) & (place < EAR_BOX[1])).all(1)
+def ear_gap(points: np.ndarray) -> np.ndarray:
+    """Distance [n] from the outline of the ears as seen from the side, m, negative on them; large off the sides."""
+    lean = EAR_LEAN * (points[:, 1] - EAR[0])
+    place = np.stack([points[:, 1] - EAR[0], points[:, 2] - EAR[1] + lean], 1) / EAR_REACH
+    return np.where(np.abs(points[:, 0]) > 0.055, (np.linalg.norm(place, axis=1) - 1) * EAR_REACH[1], 0.1)
+
+
+def on_ear(points: np.ndarray) -> np.ndarray:
+    """Whether a point lies on an ear [n] bool."""
+    return (ear_gap(points) < 0.001) & (np.abs(points[:, 0]) > 0.066)
 
 
 def over_hairline(points: np.ndarray, recession: float = 0.0) -> np.ndarray:
@@ -137,14 +149,14 @@ def over_hairline(points: np.ndarray, recession: float = 0.0) -> np.ndarray:
     line = np.interp(angle, *HAIRLINE.T)
     temples = 0.5 + np.exp(-0.5 * ((angle - 42) / 14) ** 2)
     line = line + recession * temples * (angle < 75)
-    return np.where(in_ear_box(points), -0.05, points[:, 1] - line)
+    return np.minimum(points[:, 1] - line, ear_gap(points) - 0.002)
 
 
 def beard_place(points: np.ndarray) -> dict[str, np.ndarray]:
     """How much each part of a beard may grow at a point [n] in [0, 1]: moustache, chin, jaw, cheek, neck."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     out_of_lips = band(-lip_depth(points), 0.0, 0.0025)
-    front = band(z, -0.075, -0.06) * out_of_lips * ~in_ear_box(points)
+    front = band(z, -0.075, -0.06) * out_of_lips * ~on_ear(points)
     line = np.interp(x, [0, 0.026, 0.040, 0.058, 0.068, 0.075], [-0.078, -0.072, -0.062, -0.045, -0.030, 0.0])
     below = band(line - y, -0.002, 0.006)
     upper_neck = band(y, -0.150, -0.128)

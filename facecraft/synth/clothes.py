@@ -1,6 +1,6 @@
 """Clothes: what is worn on the shoulders, as colours and cloth thickness on the bust, a collar, and a torso below it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -96,7 +96,11 @@ def torso(vertices: np.ndarray, traits: ClothesTraits, seed: int, spacing: float
     rows[:, :, 1] = ring[None, :, 1] - depth[:, None]
     rest = rows - centre + [0, -0.25, -0.12]
     colour = cloth_colour(rest.reshape(-1, 3), traits, seed).reshape(rest.shape)
-    return sheet(rows, colour, face, "cloth")
+    patch = sheet(rows, colour, face, "cloth")
+    # rounded at the top, where it meets the shoulders
+    up = 0.9 * np.exp(-depth / 0.04)[:, None] * np.ones(len(ring))
+    normals = patch.normals + up.reshape(-1, 1) * [0, 1, 0]
+    return replace(patch, normals=normals / np.linalg.norm(normals, axis=1, keepdims=True))
 
 
 def _widest_ring(vertices: np.ndarray, count: int = 180) -> tuple[np.ndarray, int]:

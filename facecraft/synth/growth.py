@@ -12,6 +12,8 @@ from facecraft.synth.hull import Hull
 from facecraft.synth.sites import texel_axes, texel_sites
 
 ROOT_ATLAS = 384
+DEEPEST_M = 0.006
+FARTHEST_LOCK_M = 0.035
 DOWN = np.array([0.0, -1.0, 0.0])
 
 
@@ -79,6 +81,7 @@ def grow(roots: Roots, habit: Habit, flow, hull: Hull, rng: np.random.Generator)
     _, outward = hull.clearance(roots.points)
     direction = _unit(habit.lift * roots.normals + (1 - habit.lift) * _along(flow(roots.points), outward) + scatter)
     height, _ = hull.clearance(roots.points)
+    ended = np.zeros(count, bool)
     for k in range(habit.steps):
         here = points[:, k]
         step = (np.broadcast_to(habit.lengths, count) * growing[k])[:, None]
@@ -88,8 +91,10 @@ def grow(roots: Roots, habit: Habit, flow, hull: Hull, rng: np.random.Generator)
         comb = _along(comb, outward) * near + comb * (1 - near)
         pull = np.clip((wanted - height[:, None]) / np.maximum(wanted, 0.004), -1, 1)
         low = np.clip((hull.centre[1] - 0.11 - here[:, 1]) / 0.04, 0, 1)
-        sideways = low * habit.shoulder_split * front
-        desire = habit.comb * comb + habit.hold * pull * outward + habit.gravity * (1 - 0.7 * near) * DOWN
+        sideways = low * near[:, 0] ** 2 * habit.shoulder_split * front
+        high = 1 - low[:, None]  # below the chin nothing combs, hair just falls
+        desire = habit.comb * high * comb + habit.hold * (0.3 + 0.7 * high) * pull * outward
+        desire += habit.gravity * (1 - 0.7 * near * high) * DOWN
         desire += habit.tuck * _out_of_face(here, hull)
         desire[:, 2] += sideways
         desire[:, 0] -= 0.7 * low * np.clip(here[:, 0] / 0.09, -1.5, 1.5)  # falls beside the neck, not over the arms
@@ -97,12 +102,14 @@ def grow(roots: Roots, habit: Habit, flow, hull: Hull, rng: np.random.Generator)
         following = here + step * direction
         height, outward = hull.clearance(following)
         least = np.minimum(0.0012 + 0.25 * wanted[:, 0], 0.004)
-        push = np.clip(least - height, 0, 2 * step[:, 0] + 0.002)
+        push = np.clip(least - height, 0, 1.3 * step[:, 0] + 0.002)
         # over the shoulders hair moves to the front or the back rather than outwards
-        aside = outward + low[:, None] * (outward * [-0.75, 0, 0] + front[:, None] * [0, 0, 0.9])
+        aside = outward + low[:, None] * (outward * [-0.75, 0, 0] + front[:, None] * [0, 0, 0.2])
         following = following + push[:, None] * aside
         height = height + push
-        points[:, k + 1] = following
+        # a strand that got into the head ends there: it would come out elsewhere
+        ended |= height < -DEEPEST_M
+        points[:, k + 1] = np.where(ended[:, None], here, following)
     return points
 
 
@@ -119,6 +126,9 @@ def clump(points: np.ndarray, count: int, strength: float, rng: np.random.Genera
     """Draw strands [S, K + 1, 3] to one of `count` of them near their root, more towards the tips: locks of hair."""
     owner = _owners(points, count, rng)
     ramp = np.linspace(0, 1, points.shape[1])[None, :, None] ** 0.8
+    # not across a parting: what lies between two strands that part is the face
+    apart = np.linalg.norm(points[owner] - points, axis=2).max(1)
+    ramp = ramp * np.exp(-((apart / FARTHEST_LOCK_M) ** 2))[:, None, None]
     return points + strength * ramp * (points[owner] - points)
 
 

@@ -20,7 +20,7 @@ from facecraft.synth.styles import STYLES, gathered
 EUMELANIN = np.array([0.55, 0.75, 1.08])
 PHEOMELANIN = np.array([0.10, 0.48, 0.95])
 GREY = np.array([0.52, 0.50, 0.48])
-BLACKEST = 0.008
+BLACKEST = 0.013
 
 FAMILIES = (
     *("bald", "buzz", "crop", "side_part", "slick_back", "bob", "long", "wavy"),
@@ -77,7 +77,7 @@ def _root_rest() -> np.ndarray:
 
 def _density(rest: np.ndarray, traits: HairTraits, seed: int) -> np.ndarray:
     ragged = 0.0030 * smooth_noise(rest, 0.007, seed + 40, 3)
-    over = chart.over_hairline(rest, traits.recession) + ragged
+    over = chart.over_hairline(rest, traits.recession) + ragged + 0.002 * smooth_noise(rest, 0.03, seed + 41)
     crown = np.exp(-0.5 * (((rest - [0, 0.115, -0.11]) / [0.045, 0.05, 0.055]) ** 2).sum(1))
     front = (
         chart.band(rest[:, 2], -0.10, -0.02)
@@ -99,17 +99,25 @@ def grow_hair(vertices: np.ndarray, hull: Hull, traits: HairTraits, count: int, 
     if len(roots.points) == 0:
         return []
     if traits.family == "curly":  # fewer, thicker strands with enough points for each turn
-        roots = Roots(*(getattr(roots, name)[::2] for name in Roots.__dataclass_fields__))
+        roots = Roots(*(getattr(roots, name)[::3] for name in Roots.__dataclass_fields__))
     points = STYLES[traits.family](roots, traits, hull, rng)
-    groups = [_coloured(points, roots.faces, traits, rng)]
+    kept = ~_across_face(points, hull, lowest=0.0 if traits.fringe else 0.035)
+    groups = [_coloured(points[kept], roots.faces[kept], traits, rng)]
     if traits.family in ("bun", "ponytail"):
         groups.append(_coloured(*gathered(roots, traits, hull, rng, count // 3), traits, rng))
     return groups
 
 
+def _across_face(points: np.ndarray, hull: Hull, lowest: float) -> np.ndarray:
+    """Strands [S] bool that hang over eyes and nose, down to less than `lowest` m over the eyes: nobody wears those."""
+    x, y, z = np.moveaxis(points - hull.centre + chart.SKULL, -1, 0)
+    return ((z > 0.0) & (y < lowest) & (y > -0.10) & (np.abs(x) < 0.052)).any(1)
+
+
 def _coloured(points: np.ndarray, faces: np.ndarray, traits: HairTraits, rng: np.random.Generator) -> Strands:
     own = pigment_colour(traits.eumelanin, traits.pheomelanin) if traits.dye is None else traits.dye
-    albedo = own * np.exp(0.16 * rng.standard_normal((len(points), 1)))
+    spread = 0.3 if traits.family in ("curly", "afro") else 0.18
+    albedo = own * np.exp(spread * rng.standard_normal((len(points), 1)))
     grey = np.clip(traits.grey + (0.35 * (traits.grey > 0)) * rng.standard_normal((len(points), 1)), 0, 1)
     albedo += grey * (GREY * np.exp(0.10 * rng.standard_normal((len(points), 1))) - albedo)
     tip = albedo ** (1 - 0.45 * traits.tip_fade)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates, maximum_filter
 
 from facecraft.head.model import load_head
-from facecraft.synth.chart import SKULL, in_ear_box
+from facecraft.synth.chart import SKULL, on_ear
 
 ROWS, COLUMNS = 56, 72
 SKULL_ROWS = 24  # rows from the crown to the equator
@@ -51,7 +51,7 @@ def make_hull(vertices: np.ndarray) -> Hull:
     scalp = (head.vertex_regions.numpy() == head.region_names.index("scalp_neck")) & (rest[:, 1] > 0)
     centre = SKULL + (vertices - rest)[scalp].mean(0) * [0, 1, 1]
     hull = Hull(centre, np.zeros((ROWS, COLUMNS)))
-    ears = in_ear_box(rest) & (np.abs(rest[:, 0]) > 0.072)
+    ears = on_ear(rest) & (np.abs(rest[:, 0]) > 0.072)
     faces = head.faces.numpy()
     faces = faces[(skin & ~ears)[faces].all(1)]
     weights = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [1 / 3] * 3])

@@ -25,6 +25,7 @@ def sample_identity(rng: np.random.Generator, age: float, sex: float) -> tuple[n
     }
     spare = [name for name in head.edit_names if name not in edits]
     edits |= {name: float(np.clip(rng.normal(0, EDIT_SPREAD), -0.9, 0.9)) for name in spare}
+    edits["eyeOpening"] = 0.25 + 0.6 * edits["eyeOpening"]
     modes, _ = head.edit(edits)
     return SPREAD * rng.standard_normal(head.shape_count) + modes[0].double().numpy(), edits
 
@@ -39,9 +40,19 @@ def shaped_vertices(shape: np.ndarray, edits: dict[str, float]) -> np.ndarray:
 def sample_expression(rng: np.random.Generator) -> dict[str, float]:
     """ARKit channels by name: neutral, one of the known poses, or a random mixture of a few channels."""
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.25:
         return _some(rng, 2, 0.15)
-    if kind < 0.65:
+    if kind < 0.5:  # people smile for photos
+        smile, teeth = rng.uniform(0.25, 0.95), rng.uniform(0, 0.6) * (rng.random() < 0.6)
+        both = {
+            "mouthSmile": smile,
+            "cheekSquint": 0.6 * smile,
+            "mouthUpperUp": 0.5 * teeth,
+            "mouthLowerDown": 0.3 * teeth,
+        }
+        values = {f"{name}{side}": value for name, value in both.items() for side in ("Left", "Right")}
+        return values | {"jawOpen": float(0.25 * teeth)} | _some(rng, 1, 0.15)
+    if kind < 0.75:
         name = list(POSES)[rng.integers(len(POSES))]
         strength = rng.uniform(0.4, 1.0)
         named = parse_expression(POSES[name]) if name not in ("blink", "wink") or rng.random() < 0.5 else {}

@@ -28,7 +28,7 @@ def surface_labels(size: int) -> np.ndarray:
     for name, here in (
         ("nose", nose),
         ("neck", neck),
-        ("ear", chart.in_ear_box(sites.rest) & (np.abs(x) > 0.0715)),
+        ("ear", chart.on_ear(sites.rest) & (np.abs(x) > 0.0715)),
         ("upper_lip", lips & (y > -0.0725)),
         ("lower_lip", lips & (y <= -0.0725)),
         ("cloth", sites.within("bust")),

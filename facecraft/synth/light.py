@@ -170,7 +170,7 @@ def _mirror(colours, to_camera, normals, tangents, albedo, gloss, wet, direction
             x, y, z = x / length, y / length, z / length
             if strand:
                 along = t[0] * x + t[1] * y + t[2] * z
-                lobe = 0.035 * max(1 - along * along, 0) ** 30 * min(max(0.3 + cosine, 0), 1)
+                lobe = 0.055 * max(1 - along * along, 0) ** 30 * min(max(0.3 + cosine, 0), 1)
                 through = 0.10 * max(-(d[0] * v[0] + d[1] * v[1] + d[2] * v[2]), 0) ** 4
                 for c in range(3):
                     colours[i, c] += (lobe + (4 * lobe + through) * albedo[i, c]) * strengths[k, c] * seen[i, k]

@@ -15,7 +15,8 @@ from facecraft.synth.labels import LABELS
 from facecraft.synth.light import Light, add_highlights, shade_points
 from facecraft.synth.sites import surface_sites
 
-SOFT_SKIN_M, SOFT_HAIR_M = 0.008, 0.018
+SOFT_SKIN_M, SOFT_HAIR_M, SOFT_INSIDE_M = 0.008, 0.018, 0.040
+HAIR_SHEEN = 0.012
 MIDDLE = 0.42  # linear brightness that a well exposed white surface of the face gets
 
 
@@ -66,12 +67,15 @@ def light_figure(figure: Figure, pose: Pose, light: Light, brightness: float = 1
     gaussians, normals, tangents, vertices = figure.pose(pose.expression, pose.gaze, pose.neck)
     points = gaussians.means.double().numpy()
     softness = np.where(figure.strands, SOFT_HAIR_M, SOFT_SKIN_M)
+    # a shadow map is too coarse for lids and lips: what lies behind them is darkened where it is painted
+    softness[np.isin(figure.labels, [LABELS.index(name) for name in ("eye", "iris", "teeth", "mouth")])] = SOFT_INSIDE_M
     arriving, seen = shade_points(points, normals, tangents, softness, light)
     face = np.isin(figure.labels, [LABELS.index("skin"), LABELS.index("nose")]) & ~figure.strands
     face &= normals[:, 2] > 0.3
-    level = float(np.percentile(arriving[face].mean(1), 70))
+    level = float(np.percentile(arriving[face].mean(1), 80))
     exposure = brightness * MIDDLE * 2.2 / max(level, 1e-3)
-    diffuse = figure.albedo * arriving
+    # hair also mirrors the sky, whatever its colour
+    diffuse = (figure.albedo + HAIR_SHEEN * figure.strands[:, None]) * arriving
     corneas = _corneas(figure, normals)
     return LitFigure(figure, gaussians, normals, tangents, vertices, light, diffuse, seen, exposure, corneas)
 

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from facecraft.head.model import load_head
 from facecraft.synth import chart
 from facecraft.synth.noise import cells, smooth_noise
 from facecraft.synth.sites import surface_sites, texel_axes
@@ -54,11 +55,12 @@ def _fields(size: int) -> dict[str, np.ndarray]:
         "front": chart.in_front(sites.rest),
         "cheeks": chart.bump(sites.rest, (0.042, -0.036, 0.008), 0.014),
         "nose": chart.bump(sites.rest, (0, -0.042, 0.044), 0.010),
-        "ears": chart.in_ear_box(sites.rest) * chart.band(np.abs(x), 0.070, 0.080),
+        "ears": chart.on_ear(sites.rest) * chart.band(np.abs(x), 0.070, 0.080),
         "chin": chart.bump(sites.rest, (0, -0.103, 0.018), 0.010),
         "under_eyes": chart.bump(sites.rest, (0.030, -0.016, 0.012), 0.0075),
         "upper_lids": chart.bump(sites.rest, (0.033, 0.007, 0.013), 0.008),
         "forehead": chart.band(y, 0.02, 0.035) * chart.band(z, -0.02, 0.0),
+        "nostrils": np.isin(sites.faces, load_head().nostril_faces.numpy()).astype(float),
         "mouth_line": np.abs(y + 0.0725) * chart.band(lips := chart.lip_depth(sites.rest), 0, 1e-4) + (lips <= 0),
     }
     return fields
@@ -92,6 +94,7 @@ def paint_skin(sites_size: int, traits: SkinTraits, seed: int) -> np.ndarray:
     lash_line = chart.band(f["lids"], 1.3e-3, 0.2e-3) * f["front"] * (0.2 + 0.8 * traits.liner)
     albedo *= 1 - 0.75 * lash_line[:, None]
     albedo *= 1 - 0.5 * chart.band(f["mouth_line"], 1.4e-3, 0.2e-3)[:, None]
+    albedo *= 1 - 0.8 * f["nostrils"][:, None]
     return np.clip(albedo, 0.005, 0.95)
 
 
@@ -137,8 +140,6 @@ def relief_slopes(size: int, traits: SkinTraits, seed: int) -> np.ndarray:
 @cache
 def _stencil(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The sites and two steps from each along the surface [3 n, 3]; the directions of the steps [n, 3]."""
-    from facecraft.head.model import load_head
-
     sites = surface_sites(size)
     axes = texel_axes(sites, load_head().template.double().numpy())
     along = axes[:, :, 0] / np.linalg.norm(axes[:, :, 0], axis=1, keepdims=True)

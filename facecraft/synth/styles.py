@@ -32,7 +32,7 @@ def _parted(x: float, back: float):
     """The comb that leads to both sides of a parting and down."""
 
     def flow(points):
-        side = np.tanh((points[:, 0] - x) / 0.006)
+        side = np.tanh((points[:, 0] - x) / 0.003)
         top = chart.band(points[:, 1], 0.02, 0.09)
         front = chart.band(points[:, 2], -0.06, -0.01)
         return np.stack([side * (0.35 + 0.8 * top), -0.7 + 0.6 * top, -back * (1 + front)], 1)
@@ -106,7 +106,7 @@ def _falling(roots, traits, hull, rng, steps=14):
 
 
 def _curly(roots, traits, hull, rng):
-    return _falling(roots, traits, hull, rng, steps=int(np.clip(5.5 * traits.length / traits.curl_wavelength, 14, 40)))
+    return _falling(roots, traits, hull, rng, steps=int(np.clip(9 * traits.length / traits.curl_wavelength, 18, 60)))
 
 
 def _afro(roots, traits, hull, rng):
@@ -183,6 +183,10 @@ def gathered(roots, traits, hull, rng, count):
     return curl(points, traits.curl_radius, traits.curl_wavelength, max(count // 20, 1), rng), faces
 
 
+def _wavy(roots, traits, hull, rng):
+    return _falling(roots, traits, hull, rng, steps=int(np.clip(7 * traits.length / traits.curl_wavelength, 14, 32)))
+
+
 STYLES = {
     "buzz": _buzz,
     "crop": _crop,
@@ -190,7 +194,7 @@ STYLES = {
     "slick_back": _slick_back,
     "bob": _falling,
     "long": _falling,
-    "wavy": _falling,
+    "wavy": _wavy,
     "curly": _curly,
     "afro": _afro,
     "bun": _pulled_back,

@@ -46,7 +46,8 @@ def sample_traits(stream) -> Traits:
     rng = stream("person")
     age = float(np.clip(rng.gamma(5.0, 8.5), 6, 90))
     sex = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.0))
-    melanin = float(2.4 * rng.beta(0.9, 1.5) + 0.05)
+    low, high = ((0.05, 0.5), (0.35, 1.1), (0.9, 2.4))[rng.choice(3, p=[0.42, 0.33, 0.25])]
+    melanin = float(rng.uniform(low, high))
     hair = _sample_hair(stream("hair"), age, sex, melanin)
     return Traits(
         age,
@@ -185,7 +186,7 @@ def _sample_hair(rng: np.random.Generator, age: float, sex: float, melanin: floa
         "curly": (rng.uniform(0.006, 0.010), rng.uniform(0.030, 0.050)),
         "afro": (rng.uniform(0.0022, 0.0045), rng.uniform(0.008, 0.014)),
     }.get(family, (0.0035 * curliness * rng.random(), rng.uniform(0.03, 0.08)))
-    eumelanin = float(rng.uniform(3.2, 8) if melanin > 0.8 else rng.gamma(2.2, 1.5) + 0.5)
+    eumelanin = float(rng.uniform(3.2, 8) if melanin > 0.8 else np.clip(rng.gamma(2.2, 1.5) + 0.5, 0.5, 8))
     red = melanin < 0.6 and rng.random() < 0.12
     greying = np.clip((age - rng.normal(52, 12)) / 25, 0, 1)
     dyed = rng.random() < (0.05 if sex > 0 else 0.14)
