@@ -6,6 +6,9 @@ Twelve views that no training saw are compared with the truth: PSNR inside the m
 absolute Laplacian over that of the truth (1 is as sharp as the truth). `clean` trains on views without disagreement.
 """
 
+import facecraft  # noqa: F401 (before torch: it calms the thread pools)
+
+# isort: split
 import argparse
 import sys
 import time
