@@ -47,7 +47,7 @@ class _Ear:
 
     def sink(self, thickness: np.ndarray) -> float:
         """How far the ear lies under hair of `thickness` [V], 0..1."""
-        return float(np.clip((np.percentile(thickness[self.vertices], 75) - 0.010) / 0.012, 0, 1))
+        return float(np.clip((np.percentile(thickness[self.vertices], 75) - 0.012) / 0.012, 0, 1))
 
 
 @dataclass(frozen=True)
@@ -243,11 +243,13 @@ def _bend(shell: _Shell, rim, target, trust, profile, stiffness: float) -> np.nd
 
 
 def _profile(shell: _Shell, rim, target) -> np.ndarray:
-    """Thickness of the rim as a function of latitude, at every vertex [V]."""
+    """Thickness of the rim, without ears, as a function of latitude, at every vertex [V]."""
+    hair = ~np.isin(rim, np.concatenate([ear.vertices for ear in shell.ears]))
+    rim, target = rim[hair], target[hair]
     if len(rim) < 8:
         return np.zeros(len(shell.latitude))
     knots = np.linspace(0, shell.latitude.max(), 24)
-    near = np.exp(-0.5 * ((knots[:, None] - shell.latitude[rim]) / 0.25) ** 2)
+    near = np.exp(-0.5 * ((knots[:, None] - shell.latitude[rim]) / 0.4) ** 2)
     means = (near @ target + 1e-3 * target.mean()) / (near.sum(1) + 1e-3)
     shoulders = np.clip((knots - 2.6) / 1.0, 0, 0.7)  # shoulders are wide, not deep
     return np.interp(shell.latitude, knots, means * (1 - shoulders))
