@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-head gallery build clean
+.PHONY: help demo test check format bench bench-raster bench-head gallery build clean
 
 # the newest Python for which constraints.txt pins a full set comes first
 PYTHON ?= $(shell for python in python3.11 python3.10 python3.12 python3; do \
@@ -46,10 +46,14 @@ build/portraits: .venv/stamp
 	mkdir -p $@
 	$(BIN)/facecraft sample --force $@/astronaut.png > /dev/null
 
-bench: .venv/stamp $(PORTRAITS)  ## measure the chain on every portrait in PORTRAITS=FOLDER (default: the sample)
+bench: .venv/stamp $(PORTRAITS)  ## measure the chain on every portrait in PORTRAITS=FOLDER (default: the sample), and the rasteriser
 	rm -rf build/bench
 	examples/batch.sh $(PORTRAITS) build/bench 1 --quality $(QUALITY) || true
 	$(BIN)/python benchmarks/chain.py build/bench
+	$(MAKE) -s bench-raster
+
+bench-raster: .venv/stamp  ## measure the rasteriser against plain torch
+	$(BIN)/python benchmarks/raster.py
 
 bench-head: .venv/stamp  ## measure the open head against its sources in HEAD_DATA=FOLDER
 	$(BIN)/python benchmarks/head.py --data $(HEAD_DATA)
