@@ -16,7 +16,7 @@ QUALITY ?= draft
 HEAD_DATA ?= ../shared/data/head
 
 help:  ## print this list
-	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## (.*)/make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## (.*)/make \1\t\2/' | expand -t 24
 
 .venv/stamp: pyproject.toml constraints.txt bin/facecraft-quick
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.10, 3.11 or 3.12 found; install one, or run make PYTHON=/path/to/python" >&2; exit 1; }
@@ -46,7 +46,7 @@ build/portraits: .venv/stamp
 	mkdir -p $@
 	$(BIN)/facecraft sample --force $@/astronaut.png > /dev/null
 
-bench: .venv/stamp $(PORTRAITS)  ## measure the chain on every portrait in PORTRAITS=FOLDER (default: the sample), and the rasteriser
+bench: .venv/stamp $(PORTRAITS)  ## measure the chain on every portrait in PORTRAITS=FOLDER, and the rasteriser
 	rm -rf build/bench
 	examples/batch.sh $(PORTRAITS) build/bench 1 --quality $(QUALITY) || true
 	$(BIN)/python benchmarks/chain.py build/bench
