@@ -80,8 +80,8 @@ def grow_beard(vertices: np.ndarray, traits: BeardTraits, count: int, rng: np.ra
     albedo = traits.albedo * np.exp(0.2 * rng.standard_normal((len(x), 1)))
     grey = np.clip(traits.grey + 0.3 * (traits.grey > 0) * rng.standard_normal((len(x), 1)), 0, 1)
     albedo += grey * (0.42 - albedo)
-    width = {"stubble": 1.2e-4}.get(traits.family, 2.2e-4) * np.sqrt(2500 / max(count, 1))
-    opacity = 0.4 if traits.family == "stubble" else 0.6
+    width = {"stubble": 1.8e-4}.get(traits.family, 4.2e-4) * np.sqrt(2500 / max(count, 1))
+    opacity = 0.85 if traits.family == "stubble" else 0.95
     return [Strands(points, roots.faces, np.full(len(x), width), albedo, "beard", 0.5, opacity)]
 
 

@@ -54,7 +54,7 @@ def grow_brows(vertices: np.ndarray, traits: BrowTraits, count: int, rng: np.ran
     points = _lay(roots, comb, lengths, steps=3, lift=0.35)
     albedo = traits.albedo * np.exp(0.15 * rng.standard_normal((len(points), 1)))
     # fewer strands than hairs: each stands for several
-    return Strands(points, roots.faces, np.full(len(points), 1.6e-4), albedo, "brow", 0.3, 0.36)
+    return Strands(points, roots.faces, np.full(len(points), 2.1e-4), albedo, "brow", 0.3, 0.8)
 
 
 def _lay(roots: Roots, comb: np.ndarray, lengths: np.ndarray, steps: int, lift: float) -> np.ndarray:
@@ -76,7 +76,7 @@ def grow_lashes(vertices: np.ndarray, traits: BrowTraits, count: int, rng: np.ra
     points = np.concatenate([p for p, _ in parts])
     faces = np.concatenate([f for _, f in parts])
     dark = 0.5 * traits.albedo * np.exp(0.1 * rng.standard_normal((len(points), 1)))
-    return Strands(points, faces, np.full(len(points), 0.7e-4), dark, "skin", 0.3, 0.22)
+    return Strands(points, faces, np.full(len(points), 0.7e-4), dark, "skin", 0.3, 0.9)
 
 
 def _lash_row(vertices, loop, up: int, side: float, traits: BrowTraits, count: int, rng):

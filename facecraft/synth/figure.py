@@ -19,6 +19,7 @@ from facecraft.synth.strands import LONGEST_OVERLAP, Strands, strand_segments, t
 OVERLAP = 0.7  # standard deviation of a disc over the side of its texel
 FLATNESS = 0.12
 SURFACE_OPACITY = 0.985
+WIDENING_PX2 = 0.3  # eps2d of the splat engine
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,15 @@ def flat_gaussians(points: np.ndarray, axes: np.ndarray, opacity: float, albedo:
     return _gaussians(points, quats.numpy(), scales, np.full(len(points), opacity), albedo)
 
 
-def strand_gaussians(strands: Strands) -> tuple[Gaussians, np.ndarray]:
-    """Elongated Gaussians along strands and the strand of each [n]."""
+def strand_gaussians(strands: Strands, pixel_m: float) -> tuple[Gaussians, np.ndarray]:
+    """Elongated Gaussians along strands and the strand of each [n].
+
+    The splat engine widens what is thinner than a pixel; its opacity is lowered by as much, so that lashes do not turn
+    into bars in small pictures (as in Mip-Splatting, Yu et al. 2024, for pixels of `pixel_m` on the head).
+    """
     middles, directions, lengths, widths, albedo, owner = strand_segments(strands)
     scales = np.stack([LONGEST_OVERLAP * lengths, widths, widths], 1)
-    opacity = np.full(len(middles), strands.opacity)
+    opacity = strands.opacity * widths / np.sqrt(widths**2 + WIDENING_PX2 * pixel_m**2)
     return _gaussians(middles, turns_to(directions), scales, opacity, albedo), owner
 
 
@@ -123,6 +128,7 @@ def assemble(
     strands: list[Strands],
     patches: list[Patch],
     camera: Camera,
+    pixel_m: float,  # side of a pixel on the head in the pictures that the figure is for
     outward,  # function of points [m, 3]: the direction away from the head
 ) -> Figure:
     """Put skin, strands and patches together and bind them to the triangles."""
@@ -130,7 +136,7 @@ def assemble(
     parts, binding = [surface_gaussians(size, vertices, albedo)], [sites.faces]
     material = [(albedo, labels, gloss, np.zeros(len(sites), bool))]
     for group in strands:
-        gaussians, owner = strand_gaussians(group)
+        gaussians, owner = strand_gaussians(group, pixel_m)
         colour = 0.5 + 0.28209479177387814 * gaussians.sh[:, 0].numpy()
         count = len(gaussians)
         label = np.full(count, LABELS.index(group.label))

@@ -125,5 +125,5 @@ def _coloured(points: np.ndarray, faces: np.ndarray, traits: HairTraits, rng: np
     length = np.linalg.norm(np.diff(points, axis=1), axis=2).sum(1).mean()
     width = 6.5e-4 * np.sqrt(6000 / max(len(points), 1)) * np.clip(length / 0.06, 0.55, 1.25)
     widths = width * (0.8 + 0.4 * rng.random(len(points)))
-    opacity = 0.55 if traits.family == "buzz" else 0.9
+    opacity = 0.8 if traits.family == "buzz" else 0.97
     return Strands(points, faces, widths, np.clip(albedo, 0, 0.9), "hair", 0.6, opacity, np.clip(tip, 0, 0.9))

@@ -14,8 +14,9 @@ from facecraft.synth.light import Light
 from facecraft.synth.picture import LitFigure, Pose, light_figure
 from facecraft.synth.subject import Subject, make_figure
 from facecraft.synth.traits import Traits, sample_traits
-from facecraft.synth.viewpoint import ring_camera
+from facecraft.synth.viewpoint import HEAD_M, ring_camera
 
+TYPICAL_SHARE = 0.65  # of the height of a picture that is head
 DETAIL = ((256, 224, 5000), (512, 320, 9000), (1024, 384, 13000))
 """Pictures up to this many px: side of the atlas, strands of hair."""
 
@@ -34,7 +35,8 @@ class Scene:
     @cached_property
     def figure(self) -> Figure:
         atlas, strands = next((detail[1:] for detail in DETAIL if self.size <= detail[0]), DETAIL[-1][1:])
-        return make_figure(self.subject, self.traits, atlas, strands, ring_camera(self.size, 0, 0))
+        pixel_m = HEAD_M / (TYPICAL_SHARE * self.size)
+        return make_figure(self.subject, self.traits, atlas, strands, ring_camera(self.size, 0, 0), pixel_m)
 
     def light(self, number: int = 0) -> tuple[str, Light]:
         """The `number`-th light of this subject and its kind."""

@@ -44,8 +44,11 @@ class Subject:
         return int(self.stream(noun).integers(1 << 31))
 
 
-def make_figure(subject: Subject, traits: Traits, size: int, strands: int, camera: Camera) -> Figure:
-    """The person as Gaussians: skin at surface_sites(size), `strands` strands of hair; `camera` is that of the photo."""
+def make_figure(subject: Subject, traits: Traits, size: int, strands: int, camera: Camera, pixel_m: float) -> Figure:
+    """The person as Gaussians: skin at surface_sites(size), `strands` strands of hair; `camera` is that of the photo.
+
+    `pixel_m` is the side of a pixel on the head in pictures it is for.
+    """
     sites = surface_sites(size)
     vertices = shaped_vertices(traits.shape, traits.edits)
     hull = make_hull(vertices)
@@ -75,9 +78,8 @@ def make_figure(subject: Subject, traits: Traits, size: int, strands: int, camer
     groups.append(grow_brows(vertices, traits.brows, strands // 6, subject.stream("brow strands")))
     groups.append(grow_lashes(vertices, traits.brows, strands // 50, subject.stream("lash strands")))
     gloss = _gloss(labels, traits)
-    return assemble(
-        traits.shape, vertices, size, albedo, labels, gloss, slopes, groups, patches, camera, lambda p: hull.place(p)[3]
-    )
+    look = (albedo, labels, gloss, slopes, groups, patches)
+    return assemble(traits.shape, vertices, size, *look, camera, pixel_m, lambda points: hull.place(points)[3])
 
 
 def _gloss(labels: np.ndarray, traits: Traits) -> np.ndarray:

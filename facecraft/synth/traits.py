@@ -122,7 +122,7 @@ def _sample_skin(rng: np.random.Generator, age: float, sex: float, melanin: floa
         haemoglobin=rng.uniform(0.10, 0.30),
         mottling=rng.uniform(0.2, 0.9),
         flush=rng.beta(2, 3),
-        freckles=float((rng.random() < 0.25 * pale) * rng.uniform(0.15, 0.8) + max(age - 55, 0) / 300),
+        freckles=float((rng.random() < 0.25 * pale) * rng.uniform(0.15, 0.8) + max(age - 55, 0) / 700),
         moles=int(rng.poisson(1.5)),
         blemishes=float((rng.random() < 0.3) * rng.beta(1, 3)),
         pores=rng.uniform(0.4, 1.3),
