@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-raster bench-head gallery build clean
+.PHONY: help demo test check format bench bench-raster bench-head bench-synth gallery gallery-synth build clean
 
 # the newest Python for which constraints.txt pins a full set comes first
 PYTHON ?= $(shell for python in python3.11 python3.10 python3.12 python3; do \
@@ -55,12 +55,26 @@ bench: .venv/stamp $(PORTRAITS)  ## measure the chain on every portrait in PORTR
 bench-raster: .venv/stamp  ## measure the rasteriser against plain torch
 	$(BIN)/python benchmarks/raster.py
 
+bench-coin: .venv/stamp  ## measure COIN training against plain training on views that disagree
+	rm -rf build/coin
+	$(BIN)/python benchmarks/coin.py
+
+bench-resume: .venv/stamp  ## kill a training ten times and compare its end with an undisturbed one
+	rm -rf build/resume
+	$(BIN)/python benchmarks/resume.py
+
 bench-head: .venv/stamp  ## measure the open head against its sources in HEAD_DATA=FOLDER
 	$(BIN)/python benchmarks/head.py --data $(HEAD_DATA)
 
 gallery: .venv/stamp $(PORTRAITS)  ## contact sheets of every portrait in PORTRAITS=FOLDER, in gallery/
 	examples/batch.sh $(PORTRAITS) build/bench 2 --quality $(QUALITY) || true
 	$(BIN)/python benchmarks/gallery.py build/bench gallery
+
+gallery-synth: .venv/stamp  ## 64 random synthetic heads, from the front and around, in build/
+	$(BIN)/python benchmarks/gallery_synth.py build/gallery-synth.png
+
+bench-synth: .venv/stamp  ## measure how fast synthetic pictures are made
+	$(BIN)/python benchmarks/synth.py
 
 build: .venv/stamp  ## build the sdist and the wheel, in dist/
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet build
