@@ -21,7 +21,7 @@ VIEW_SIZE, PLACE_SIZE, WIDTH = 8, 8, 32
 SHIFT_GRID = 6
 PLACE_WAVE_M = 0.05  # embeddings of places begin as random waves about this long
 PLACE = "coin.place"  # the one tensor with a row for each Gaussian
-COIN_RATES = {"coin.place": 1e-2, "coin.view": 1e-2, "coin.shift": 1.2e-4}
+COIN_RATES = {"coin.place": 1e-2, "coin.view": 1e-2, "coin.shift": 1e-3}
 COIN_RATES |= {"coin.from_color": 2e-3, "coin.from_view": 2e-3, "coin.from_place": 2e-3, "coin.out": 2e-3}
 
 
@@ -82,3 +82,8 @@ def shift_means(
     shifts = grid_sample(values[f"coin.shift.{view}"][None], at[None, None], align_corners=False, padding_mode="border")
     metres = shifts[0, :, 0].mT * (width * depth / K[0, 0, 0])
     return means + metres @ rotation[:2]
+
+
+def shift_size(values: Mapping[str, Tensor], view: int) -> Tensor | float:
+    """Mean absolute shift of `view`, in picture widths; without a price all views may drift together."""
+    return values[f"coin.shift.{view}"].abs().mean() if view else 0.0

@@ -23,7 +23,7 @@ from facecraft.progress import log, track
 from facecraft.splats.adam import Adam
 from facecraft.splats.density import DensityStatistics, plan_change, split_in_two
 from facecraft.splats.gaussians import Gaussians, dc_to_rgb, rgb_to_dc
-from facecraft.splats.inconsistent import COIN_RATES, PLACE, color_offsets, shift_means, start_inconsistency
+from facecraft.splats.inconsistent import COIN_RATES, PLACE, color_offsets, shift_means, shift_size, start_inconsistency
 from facecraft.splats.loss import photometric_loss
 from facecraft.splats.raster import rasterize
 from facecraft.splats.region import RegionLimits
@@ -43,7 +43,8 @@ MEANS_DECAY = 0.05  # what is left of the positions' rate at the end of a stage
 VIDEO_MEANS = 0.2  # of the positions' rate, at the start of stage B
 POSITION_WEIGHT = 0.01
 SCALE_WEIGHT, SCALE_FREE = 1.0, 0.6
-STRUCTURE_WEIGHT, OFFSET_WEIGHT = 0.05, 0.5
+STRUCTURE_WEIGHT, OFFSET_WEIGHT, SHIFT_WEIGHT = 0.05, 0.5, 0.3
+SHIFT_DECAY = 0.1  # what is left of the shifts' rate at the end of a stage
 FINISH, FINISH_PHOTOS = 0.3, 0.6  # in the last part of a stage, this share of iterations sees the photo
 VIDEO_CHANCE = 0.7  # of a frame of the video in stage B; else a static view
 ANCHOR_WEIGHT = 1.0  # of the colours that the photo does not show, to where they started: eyes must not rub off on lids
@@ -145,6 +146,8 @@ class Trainer:
         if self.iteration > self.schedule.iterations:
             first = VIDEO_MEANS
         self.adam.set_rate("means", RATES["means"] * first * (MEANS_DECAY / first) ** progress)
+        if self.coin:
+            self.adam.set_rate("coin.shift", COIN_RATES["coin.shift"] * SHIFT_DECAY**progress)
 
     def _step(self) -> None:
         shot, side = self._draw()
@@ -157,6 +160,7 @@ class Trainer:
         if picture.consistent is not None:
             loss = loss + STRUCTURE_WEIGHT * structural_loss(luma(picture.consistent), target.gradients)
             loss = loss + OFFSET_WEIGHT * (picture.colors - picture.consistent).abs().mean()
+            loss = loss + SHIFT_WEIGHT * shift_size(self.adam.values, shot.view)
         loss.backward()
         if self.schedule.watches_density(self.iteration):
             self.statistics.add(picture.meta)
