@@ -13,6 +13,7 @@ from scipy.ndimage import distance_transform_edt
 
 from facecraft.camera import Camera
 from facecraft.head.completion import hair_detail, vertex_colours
+from facecraft.head.highlights import find_highlights
 from facecraft.head.interior import paint_interior
 from facecraft.head.model import HeadModel
 from facecraft.head.surface import Surface, locate_surface
@@ -60,6 +61,7 @@ def make_texture(
     photo = sample_pixels(image, surface.pixels)
     light = _estimate_light(head, surface, photo, seen)
     albedo = photo / shade(surface.shading_normals, light)[:, None]
+    albedo -= find_highlights(head, surface, albedo, seen)[:, None]
 
     base = vertex_colours(head, vertices, surface, albedo, glimpsed)
     filled = _complete(head, surface, albedo, seen, base)
