@@ -19,6 +19,8 @@ STAGES = (
     "fit-3dmm",
     "enhance-views",
     "coin-fit",
+    "track",
+    "motion",
     "render",
     "sheet",
     "export",

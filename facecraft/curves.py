@@ -1,17 +1,20 @@
-"""Files of ARKit curves, read as motions: LAM's JSON, a plain JSON, the CSV of Live Link Face."""
+"""Files of motions, whoever wrote them; here those of ARKit curves: LAM's JSON, a plain JSON, the CSV of Live Link Face."""
 
 import csv
 import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from facecraft.drive import ANGLE_NAMES, ARKIT_NAMES, Motion, finite_number, turn_vectors
 from facecraft.errors import InputError
+from facecraft.motion import load_motion
 from facecraft.progress import log
+from facecraft.sequences import read_flame, read_liveportrait
 
 _KNOWN = {name.lower(): name for name in ARKIT_NAMES + ANGLE_NAMES}
 _TIMECODE = re.compile(r"(\d+):(\d+):(\d+):(\d+(?:\.\d+)?)")
@@ -20,16 +23,28 @@ _LIVE_LINK_FPS = (24, 25, 30, 50, 60)
 
 
 def read_motion(path: Path) -> Motion:
-    """A motion file: Live Link Face .csv, or .json as LAM's (names, frames of weights) or plain (fps, frames by name).
+    """A motion file: our .safetensors; Live Link Face .csv; .json as LAM's (names, frames of weights) or plain (fps, frames
+    by name); FLAME parameters as .npz or a folder of them; LivePortrait's .pkl.
 
     Missing channels are 0, unknown ones are warned about once; weights are clipped to [0, 1]. Head and eye angles are taken
     as rad in our frame, which is ARKit's; eye angles count only when the file has no eyeLook channel, which says the
     same. InputError names the frame or line that is not usable.
     """
     path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return load_motion(path)
+    if suffix == ".npz" or path.is_dir():
+        return read_flame(path)
+    if suffix == ".pkl":
+        return read_liveportrait(path)
+    return replace(_read_curves(path, suffix), source=path.name)
+
+
+def _read_curves(path: Path, suffix: str) -> Motion:
     try:
         text = path.read_text("utf-8-sig")
-        if path.suffix.lower() == ".csv":
+        if suffix == ".csv":
             return _read_live_link(path, text)
         return _read_json(path, json.loads(text))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, csv.Error) as error:
@@ -59,7 +74,7 @@ def _read_lam(path: Path, data: dict, frames: list[dict]) -> Motion:
         neck.append([_checked(where, "rotation", value) for value in rotation])
         times.append(_checked(where, "time", frame.get("time", i / _LAM_FPS)))
     motion = _assemble(path, names, np.array(rows).reshape(len(rows), -1), np.array(times), "frame")
-    return motion if not np.any(neck) else Motion(motion.expression, np.array(neck), motion.gaze, motion.times)
+    return replace(motion, neck=np.array(neck)) if np.any(neck) else motion
 
 
 def _read_plain(path: Path, data: dict, frames: list[dict]) -> Motion:

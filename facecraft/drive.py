@@ -6,7 +6,7 @@ pitch (about +X) turns down, positive roll (about +Z) tips the head to its right
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -89,6 +89,12 @@ class Motion:
     neck: np.ndarray  # [T, 3] axis times angle, head against shoulders, rad
     gaze: np.ndarray  # [T, 2, 2] left and right eye: yaw, pitch, rad; added to the eyeLook channels
     times: np.ndarray  # [T] s, from 0, increasing
+    translation: np.ndarray | None = None  # [T, 3] of the head, m; None becomes 0; kept, but no avatar is moved by it
+    source: str = ""  # what it was read from
+
+    def __post_init__(self):
+        if self.translation is None:
+            object.__setattr__(self, "translation", np.zeros((len(self.times), 3)))
 
     def __len__(self) -> int:
         return len(self.times)
@@ -102,17 +108,18 @@ class Motion:
         """The motion at times 0, 1/fps, ...; channels and gaze linear between samples, the head on great arcs."""
         times = np.arange(math.floor(self.times[-1] * fps + 1e-6) + 1) / fps
         inside = np.clip(times, 0, self.times[-1])
-        flat = np.concatenate([self.expression, self.gaze.reshape(len(self), 4)], 1)
+        flat = np.concatenate([self.expression, self.gaze.reshape(len(self), 4), self.translation], 1)
         flat = np.stack([np.interp(inside, self.times, column) for column in flat.T], 1)
         rotations = Rotation.from_rotvec(self.neck)
         neck = Slerp(self.times, rotations)(inside) if len(self) > 1 else rotations
-        return Motion(flat[:, :52], neck.as_rotvec(), flat[:, 52:].reshape(-1, 2, 2), times)
+        gaze = flat[:, 52:56].reshape(-1, 2, 2)
+        return Motion(flat[:, :52], neck.as_rotvec(), gaze, times, flat[:, 56:], self.source)
 
     def added(self, expression: Mapping[str, float], turn: np.ndarray) -> "Motion":
         """The motion with constant weights added (up to 1) and the head turned by `turn` [3] after it."""
         constant = np.array([expression.get(name, 0.0) for name in ARKIT_NAMES])
         neck = (Rotation.from_rotvec(turn) * Rotation.from_rotvec(self.neck)).as_rotvec()
-        return Motion(np.clip(self.expression + constant, 0, 1), neck, self.gaze, self.times)
+        return replace(self, expression=np.clip(self.expression + constant, 0, 1), neck=neck)
 
 
 def still_motion(count: int = 1, fps: float = 25) -> Motion:

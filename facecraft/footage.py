@@ -1,0 +1,99 @@
+"""A video of somebody, read as a motion: landmarks of every frame, then one head that explains them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from facecraft.camera import Camera
+from facecraft.drive import ARKIT_NAMES, Motion
+from facecraft.errors import InputError
+from facecraft.face.portrait import CROP_SIDE, PRIOR_FOCAL
+from facecraft.face.watch import find_window, watch_face
+from facecraft.head.model import HeadModel, load_head
+from facecraft.head.track import HeadTrack, track_head
+from facecraft.progress import log
+from facecraft.video import read_video
+
+SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v")
+LONGEST_FRAMES = 100_000
+FEWEST_SEEN = 0.5
+_FACING = np.diag([1.0, -1.0, -1.0])  # the axes of a head that looks straight into the camera
+
+
+def track_video(path: Path) -> Motion:
+    """The motion of the largest face of a video, turned and moved against the camera; not yet retargeted.
+
+    Frames in which the face is not seen are bridged; InputError when these are most, or when there is no face at all.
+    """
+    path = Path(path)
+    fps, frames = read_video(path)
+    found = find_window(frames)
+    if found is None:
+        raise InputError(f"{path} shows no face in its first frames; cut it so that it begins with the face in view")
+    face, window = found
+    _, frames = read_video(path)
+    landmarks, seen, size = [], [], [0, 0]
+    for number, points in enumerate(watch_face(_remember_size(frames, path, size), window)):
+        if points is not None:
+            landmarks.append(points)
+            seen.append(number)
+        if number and number % 250 == 0:
+            log.info(f"watched {number} frames")
+    count = number + 1
+    if len(seen) < max(1, FEWEST_SEEN * count):
+        raise InputError(f"{path} shows the face in {len(seen)} of {count} frames only; give a video of one face")
+    if len(seen) < count:
+        log.warning(f"{path.name}: no face in {count - len(seen)} of {count} frames; they are bridged")
+    focal = PRIOR_FOCAL * CROP_SIDE * face.height
+    height, width = size
+    camera = Camera(width, height, focal, focal, width / 2, height / 2)
+    times = np.array(seen) / fps
+    head = load_head()
+    track = track_head(head, np.stack(landmarks), camera, times)
+    errors = np.linalg.norm(track.landmarks - np.stack(landmarks)[..., :2], axis=2)
+    log.info(f"{len(seen)} frames at {fps:g} frames/s, landmarks followed within {errors.mean():.2f} px on average")
+    return _cover(replace(to_motion(head, track, times), source=path.name), count / fps)
+
+
+def _remember_size(frames, path: Path, size: list[int]):
+    """The frames, while `size` gets their height and width."""
+    for number, frame in enumerate(frames):
+        if number >= LONGEST_FRAMES:
+            raise InputError(f"{path} has more than {LONGEST_FRAMES} frames; cut it")
+        size[:] = frame.shape[:2]
+        yield frame
+
+
+def to_motion(head: HeadModel, track: HeadTrack, times: np.ndarray) -> Motion:
+    """A track as a motion: rotation and translation of the head in its own axes as it looks straight into the camera."""
+    columns = [head.expression_names.index(name) for name in ARKIT_NAMES]
+    expression = _pair_eyes(track.expression[:, columns])
+    neck = Rotation.from_matrix(_FACING @ track.rotation).as_rotvec()
+    return Motion(expression, neck, np.zeros((len(times), 2, 2)), times, track.translation @ _FACING)
+
+
+def _pair_eyes(expression: np.ndarray) -> np.ndarray:
+    """Eyes that turn together: what single irises say apart is noise of the detector."""
+    at = {name: i for i, name in enumerate(ARKIT_NAMES)}
+    out, look = expression.copy(), lambda name: expression[:, at[f"eyeLook{name}"]]
+    left = (look("OutLeft") - look("InLeft") + look("InRight") - look("OutRight")) / 2
+    up = (look("UpLeft") - look("DownLeft") + look("UpRight") - look("DownRight")) / 2
+    for name, value in {"OutLeft": left, "InRight": left, "InLeft": -left, "OutRight": -left}.items():
+        out[:, at[f"eyeLook{name}"]] = value.clip(0, 1)
+    for side in ("Left", "Right"):
+        out[:, at[f"eyeLookUp{side}"]], out[:, at[f"eyeLookDown{side}"]] = up.clip(0, 1), (-up).clip(0, 1)
+    return out
+
+
+def _cover(motion: Motion, seconds: float) -> Motion:
+    """The motion from 0 to `seconds`: it holds still before the face is first and after it is last seen."""
+    order = np.arange(len(motion))
+    times = motion.times
+    if times[0] > 0:
+        order, times = np.r_[0, order], np.r_[0.0, times]
+    if seconds - times[-1] > 1.5 * (seconds / max(len(times), 1)):
+        order, times = np.r_[order, order[-1]], np.r_[times, seconds]
+    parts = (motion.expression, motion.neck, motion.gaze)
+    return Motion(*(part[order] for part in parts), times, motion.translation[order], motion.source)

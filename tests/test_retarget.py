@@ -1,0 +1,96 @@
+"""Retargeting: a driver at rest leaves the face at rest, closures stay closures, filters take noise and leave blinks."""
+
+import logging
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from facecraft.drive import ARKIT_NAMES, Motion, built_in_motion
+from facecraft.errors import InputError
+from facecraft.retarget import NEUTRALS, one_euro, parse_gains, retarget
+
+AT = {name: i for i, name in enumerate(ARKIT_NAMES)}
+
+
+def at_rest(rest: dict[str, float], turn=(0.0, 0.0, 0.0), count: int = 20) -> Motion:
+    """A driver whose face at rest is not ours: they rest, then open the mouth, blink, look left and turn."""
+    weights = np.zeros((count, 52))
+    for name, value in rest.items():
+        weights[:, AT[name]] = value
+    half = count // 2
+    ramp = np.linspace(0, 1, count - half)
+    for name in ("jawOpen", "eyeBlinkLeft", "eyeLookOutLeft"):
+        weights[half:, AT[name]] = np.maximum(weights[half:, AT[name]], ramp)
+    neck = Rotation.from_rotvec(turn) * Rotation.from_rotvec(np.outer(np.r_[np.zeros(half), ramp], [0.3, 0, 0]))
+    moved = np.full((count, 3), 0.7)
+    return Motion(weights, neck.as_rotvec(), np.full((count, 2, 2), 0.1), np.arange(count) / 25, moved)
+
+
+@pytest.mark.parametrize("neutral", ["first", "auto"])
+def test_a_driver_at_rest_leaves_the_face_at_rest_and_full_closures_stay_full(neutral):
+    driver = at_rest({"jawOpen": 0.1, "eyeBlinkLeft": 0.3, "mouthSmileLeft": 0.2}, turn=(0.0, 0.4, 0.1))
+    driven = retarget(driver, neutral, smooth=False)
+    assert np.abs(driven.expression[:10]).max() < 1e-9 and np.abs(driven.neck[:10]).max() < 1e-9
+    assert np.abs(driven.gaze).max() < 1e-9 and np.abs(driven.translation).max() < 1e-9
+    for name in ("jawOpen", "eyeBlinkLeft"):
+        assert driven.expression[-1, AT[name]] == pytest.approx(1)
+        assert (np.diff(driven.expression[:, AT[name]]) >= 0).all()
+    # a nod is a nod in the driver's own axes, whatever the camera's
+    assert np.allclose(driven.neck[-1], [0.3, 0, 0], atol=1e-9)
+
+
+def test_none_keeps_everything():
+    driver = at_rest({"mouthSmileLeft": 0.2}, turn=(0.0, 0.4, 0.1))
+    driven = retarget(driver, "none", smooth=False)
+    for name in ("expression", "neck", "gaze", "translation"):
+        assert np.array_equal(getattr(driven, name), getattr(driver, name))
+
+
+def test_looking_beside_the_resting_gaze_uses_the_opposite_channel():
+    driver = at_rest({"eyeLookOutLeft": 0.3})
+    driver.expression[:, AT["eyeLookOutLeft"]] = np.linspace(0.3, 0, 20)
+    driven = retarget(driver, "first", smooth=False)
+    assert driven.expression[-1, AT["eyeLookInLeft"]] == pytest.approx(0.3)
+    assert driven.expression[:, AT["eyeLookOutLeft"]].max() == 0
+
+
+def test_gains_multiply_and_clamp():
+    driver = at_rest({})
+    driven = retarget(driver, "first", parse_gains("jawOpen=0.5,blink=3"), smooth=False)
+    assert driven.expression[-1, AT["jawOpen"]] == pytest.approx(0.5)
+    assert driven.expression[:, AT["eyeBlinkLeft"]].max() == 1
+    for wrong in ("jawOpen=5", "jawOpen=nan", "wiggle=1", "jawOpen"):
+        with pytest.raises(InputError, match="gain"):
+            parse_gains(wrong)
+
+
+@pytest.mark.parametrize("neutral", NEUTRALS)
+def test_what_is_driven_is_in_range(neutral):
+    driven = retarget(built_in_motion("talking", 30), neutral)
+    assert driven.expression.min() >= 0 and driven.expression.max() <= 1
+
+
+def test_a_first_frame_that_is_not_neutral_and_far_turns_are_told(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("facecraft"), "propagate", True)
+    driver = at_rest({})
+    retarget(driver, "first")
+    assert caplog.text == ""
+    backwards = Motion(driver.expression[::-1], driver.neck[::-1], driver.gaze, driver.times)
+    retarget(backwards, "first")
+    assert "first frame is not neutral" in caplog.text
+    turned = Motion(driver.expression, np.linspace(0, [0, 1.2, 0], 20), driver.gaze, driver.times)
+    retarget(turned, "first")
+    assert "turns by up to 68 degrees" in caplog.text  # the filter takes one off at the end
+
+
+def test_the_filter_has_no_lag_takes_noise_and_keeps_a_blink():
+    times = np.arange(100) / 25
+    noise = np.random.default_rng(0).normal(0, 0.02, (100, 1))
+    assert one_euro(noise, times, 3.0, 3.0).std() < 0.6 * noise.std()
+    # symmetric in time: what comes in backwards comes out backwards
+    assert np.allclose(one_euro(noise, times, 3.0, 3.0)[::-1], one_euro(noise[::-1], times, 3.0, 3.0))
+    blink = np.interp(times, [1, 1.1, 1.14, 1.3], [0, 1, 1, 0])[:, None]
+    smooth = one_euro(blink, times, 3.0, 3.0)
+    assert smooth.max() > 0.85 and abs(int(smooth.argmax()) - int(blink.argmax())) <= 1
+    assert np.allclose(one_euro(np.full((9, 2), 0.4), times[:9], 3.0, 3.0), 0.4)
