@@ -81,7 +81,7 @@ def grow(roots: Roots, habit: Habit, flow, hull: Hull, rng: np.random.Generator)
     _, outward = hull.clearance(roots.points)
     direction = _unit(habit.lift * roots.normals + (1 - habit.lift) * _along(flow(roots.points), outward) + scatter)
     height, _ = hull.clearance(roots.points)
-    ended = np.zeros(count, bool)
+    ended, layer = np.zeros(count, bool), 0.5 + rng.random(count)
     for k in range(habit.steps):
         here = points[:, k]
         step = (np.broadcast_to(habit.lengths, count) * growing[k])[:, None]
@@ -97,11 +97,13 @@ def grow(roots: Roots, habit: Habit, flow, hull: Hull, rng: np.random.Generator)
         desire += habit.gravity * (1 - 0.7 * near * high) * DOWN
         desire += habit.tuck * _out_of_face(here, hull)
         desire[:, 2] += sideways
-        desire[:, 0] -= 0.7 * low * np.clip(here[:, 0] / 0.09, -1.5, 1.5)  # falls beside the neck, not over the arms
+        # falls beside the neck, not over the arms
+        desire[:, 0] -= low * np.sign(here[:, 0]) * np.clip((np.abs(here[:, 0]) - 0.085) / 0.03, 0, 1)
         direction = _unit(keep * direction + (1 - keep) * _unit(desire))
         following = here + step * direction
         height, outward = hull.clearance(following)
-        least = np.minimum(0.0012 + 0.25 * wanted[:, 0], 0.004)
+        # the hull has no clothes on
+        least = np.minimum(0.0012 + 0.25 * wanted[:, 0], 0.004) + 0.009 * low * layer
         push = np.clip(least - height, 0, 1.3 * step[:, 0] + 0.002)
         # over the shoulders hair moves to the front or the back rather than outwards
         aside = outward + low[:, None] * (outward * [-0.75, 0, 0] + front[:, None] * [0, 0, 0.2])

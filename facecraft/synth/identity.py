@@ -6,7 +6,7 @@ import torch
 from facecraft.drive import POSES, parse_expression
 from facecraft.head.model import load_head
 
-SPREAD = 0.6  # of the modes, in standard deviations; the named directions come on top
+SPREAD = 0.7  # of the modes, in standard deviations; the named directions come on top
 EDIT_SPREAD = 0.27  # of the named directions of single features
 
 

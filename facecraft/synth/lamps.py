@@ -26,7 +26,7 @@ def sample_light(rng: np.random.Generator) -> tuple[str, Light]:
         colours.append(rng.uniform(0.3, 1.2) * _warmth(rng, 1.0))
         widths.append(0.2)
     if kind == "night":
-        colours = [colour * np.exp(rng.normal(0, 0.22, 3)) for colour in colours]
+        colours = [colour * np.exp(rng.normal(0, 0.15, 3)) for colour in colours]
     sky = np.zeros((9, 3))
     sky[0] = ambient * _warmth(rng, 0.5)
     sky[2] = 0.35 * ambient * rng.uniform(0.2, 1.4)  # more from above
