@@ -22,6 +22,11 @@ FEWEST_SEEN = 0.5
 _FACING = np.diag([1.0, -1.0, -1.0])  # the axes of a head that looks straight into the camera
 
 
+def is_video(name: str) -> bool:
+    """Whether a file of this name is a video and not curves."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
 def track_video(path: Path) -> Motion:
     """The motion of the largest face of a video, turned and moved against the camera; not yet retargeted.
 

@@ -26,9 +26,11 @@ from facecraft.drive import (
     still_motion,
 )
 from facecraft.errors import InputError
+from facecraft.footage import is_video, track_video
 from facecraft.image import SYNTHETIC, to_bytes, write_png
 from facecraft.progress import track
-from facecraft.video import VideoWriter
+from facecraft.retarget import retarget
+from facecraft.video import VideoWriter, copy_audio
 
 ORBIT_S = 4.0
 LONGEST_FRAMES = 100_000
@@ -63,6 +65,8 @@ def film(
     avatar = Avatar.load(avatar_file).edited(edits)
     shots = plan_shots(avatar, **look)
     write_shots(avatar.to(place), shots, colour, look["fps"], folder, video)
+    if is_video(look["motion"]) and video.exists():
+        copy_audio(Path(look["motion"]), video)
 
 
 def plan_shots(
@@ -77,8 +81,8 @@ def plan_shots(
     """The frames that the options of `facecraft render` ask for.
 
     `camera`: front, source, orbit (once around in the time of the motion, else 4 s) or a transforms.json, whose cameras
-    are stretched over the motion; the default is orbit for the turntable, else front. `motion`: a built-in name or a
-    file. Weights of motion and expression add up; with neither, the face keeps the expression of the photo. `size` is the
+    are stretched over the motion; the default is orbit for the turntable, else front. `motion`: a built-in name, a file
+    of one, or a video, which is tracked and retargeted. Weights of motion and expression add up; with neither, the face keeps the expression of the photo. `size` is the
     longer side in pixels. InputError for what cannot be understood.
     """
     weights, turn = parse_expression(expression), parse_turn(head_turn)
@@ -101,7 +105,7 @@ def _motion(name: str, fps: float) -> Motion:
         return built_in_motion(name, fps)
     if not Path(name).is_file():
         raise InputError(f"motion {name!r} is neither a file nor one of {', '.join(MOTIONS)}; check the name")
-    motion = read_motion(Path(name))
+    motion = retarget(track_video(Path(name))) if is_video(name) else read_motion(Path(name))
     if motion.times[-1] * fps > LONGEST_FRAMES:
         raise InputError(f"motion {name} lasts {motion.times[-1]:.0f} s; give at most {LONGEST_FRAMES} frames")
     return motion.resampled(fps)

@@ -1,5 +1,6 @@
 """Frames to H.264 in mp4 that says it is synthetic, and frames of any video back; through the ffmpeg of imageio-ffmpeg."""
 
+import os
 import re
 import subprocess
 import tempfile
@@ -93,6 +94,27 @@ def read_video(path: Path) -> tuple[float, Iterator[np.ndarray]]:
     if not video or float(video[1]) <= 0:
         raise InputError(f"{path} is not a video that ffmpeg can read; give an mp4, mov or webm")
     return float(video[1]), _frames(path)
+
+
+def copy_audio(source: Path, video: Path) -> None:
+    """Give the mp4 `video` the first sound track of `source`, cut to its length; nothing happens when there is none.
+
+    DependencyError when ffmpeg cannot, with `video` left as it was.
+    """
+    about = subprocess.run(
+        [_ffmpeg(), "-hide_banner", "-i", str(source)], capture_output=True, text=True, errors="replace"
+    )
+    if not re.search(r"Stream .* Audio: ", about.stderr):
+        return
+    mixed = video.with_name(f".{video.name}")
+    streams = ["-i", str(video), "-i", str(source), "-map", "0:v", "-map", "1:a:0", "-map_metadata", "0", "-shortest"]
+    codec = ["-c:v", "copy", "-c:a", "aac", "-movflags", "+faststart", "-f", "mp4", str(mixed)]
+    done = subprocess.run([_ffmpeg(), "-y", "-loglevel", "error", *streams, *codec], capture_output=True, text=True)
+    if done.returncode:
+        mixed.unlink(missing_ok=True)
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise DependencyError(f"ffmpeg could not copy the sound of {source} ({reason}); cut it off, or mend it")
+    os.replace(mixed, video)
 
 
 def _frames(path: Path) -> Iterator[np.ndarray]:

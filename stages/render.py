@@ -5,7 +5,7 @@ in renders/NAME/transforms.json, and renders/NAME.mp4 when there is more than on
 --expression add up; without both, the face keeps the expression of the photo. --edit changes the shape of the head, not
 its colours. All outputs say that they are synthetic.
 
-Example: facecraft render ann.ws --motion talking --camera orbit --head-turn 10,0,0
+Example: facecraft render ann.ws --motion talk.mp4 --camera orbit --head-turn 10,0,0
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ READS = ("avatar/avatar.safetensors",)
 WRITES = ("renders",)
 
 CAMERA = "front, source (of the photo), orbit (once around) or a transforms.json; default: front, orbit for turntable"
-MOTION = "turntable, expressions, talking, or ARKit curves: .json, or .csv of Live Link Face"
+MOTION = "turntable, expressions, talking; a video of a face, with its sound; or a file that `facecraft motion` reads"
 EXPRESSION = "weights in [0, 1] by ARKit name or smile, frown, blink, pucker, browsUp; as smile=0.8,jawOpen=0.3"
 TURN = "yaw,pitch,roll of the head on the neck, degrees: to its left, down, to its right shoulder"
 EDIT = """amounts in [-2, 2] by name, as age=+0.3,weight=-0.2; 1 is the end of MakeHuman's slider; also child, sex (+ is male),

@@ -1,5 +1,8 @@
 """`facecraft render`: what it writes, when it runs again, what it refuses."""
 
+import subprocess
+
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from facecraft.stages import render
@@ -7,6 +10,7 @@ from PIL import Image
 from region_avatar import region_avatar
 
 from facecraft.errors import InputError, WorkspaceError
+from facecraft.image import write_sample
 from facecraft.video import read_video
 from facecraft.workspace import Workspace
 
@@ -63,6 +67,17 @@ def test_a_changed_motion_file_is_rendered_again(subject, tmp_path):
     curves.write_text('{"fps": 25, "frames": [{"jawOpen": 0}, {"jawOpen": 1}]}')
     opened = pixels(render.main(subject, motion=str(curves), size=64).parent / "say/00001_00.png")
     assert np.abs(closed - opened)[40:].max() > 60
+
+
+def test_a_video_drives_in_one_command_and_brings_its_sound(subject, tmp_path):
+    write_sample(tmp_path / "a.png")
+    tone, clip = ["-f", "lavfi", "-i", "sine=440:duration=1"], tmp_path / "talk.mp4"
+    loop = ["-loop", "1", "-framerate", "8", "-t", "1", "-i", tmp_path / "a.png", *tone, "-pix_fmt", "yuv420p"]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *loop, clip], check=True)
+    path = render.main(subject, motion=str(clip), size=32, fps=8)
+    about = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True).stderr
+    assert path == subject / "renders/talk.mp4" and "Audio: aac" in about
+    assert len(list((subject / "renders/talk").glob("*.png"))) == 8
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "a b", ".."])
