@@ -24,6 +24,7 @@ STAGES = (
     "render",
     "sheet",
     "export",
+    "eval",
     "status",
 )
 

@@ -43,6 +43,7 @@ PRODUCERS = {
     "renders": "render",
     "sheet.png": "sheet",
     "exports": "export",
+    "eval": "eval",
 }
 """Folder or file of the workspace -> the one stage that writes it, in the order of the chain."""
 

@@ -1,0 +1,157 @@
+"""What is compared: a picture of ours, the picture it should be, and where it counts; pairs from folders and videos."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from facecraft.errors import InputError
+from facecraft.face.landmarks import Face, find_faces, read_landmarks, sees_face
+from facecraft.image import read_picture
+from facecraft.metrics.pixels import blank_outside, check_pair
+from facecraft.progress import log
+from facecraft.video import read_video
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+VIDEOS = (".mp4", ".mov", ".webm", ".avi", ".mkv")
+OPAQUE = 0.5
+"""Alpha from which a pixel counts as inside."""
+
+Region = Literal["head", "inside", "outside", "all"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture [H, W, 3] in [0, 1] over white, its alpha [H, W] when it has one, and the largest face, found when asked for."""
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+
+    @classmethod
+    def over_white(cls, rgb: np.ndarray, alpha: np.ndarray | None) -> "Shown":
+        """From straight colours."""
+        if alpha is None or alpha.min() == 1:
+            return cls(rgb)
+        return cls(rgb * alpha[..., None] + (1 - alpha[..., None]), alpha)
+
+    @property
+    def inside(self) -> np.ndarray | None:
+        """The pixels [H, W] that are not transparent; None when all are opaque."""
+        return None if self.alpha is None else self.alpha > OPAQUE
+
+    @cached_property
+    def face(self) -> Face | None:
+        """The largest face, or None where a quick look sees none: the search for hidden faces is for photos."""
+        landmarks = read_landmarks(self.rgb)
+        if landmarks is not None:
+            return Face(landmarks)
+        faces = find_faces(self.rgb) if sees_face(self.rgb) else []
+        return max(faces, key=lambda face: face.height, default=None)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture and the truth. Without `paired` they show the same person, but not the same view: no pixel compares."""
+
+    name: str
+    group: str
+    predicted: Shown
+    truth: Shown
+    mask: np.ndarray | None = None  # [H, W] bool
+    ignored: np.ndarray | None = None  # [H, W] bool: where the outlines are not compared
+    paired: bool = True
+    figures: dict[str, float] = field(default_factory=dict)  # what else is known of it, by the name of the measure
+
+    def __post_init__(self):
+        if self.paired:
+            check_pair(self.predicted.rgb, self.truth.rgb, self.mask, self.name)
+
+    @property
+    def blanked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both pictures [H, W, 3], white outside of the mask."""
+        return blank_outside(self.predicted.rgb, self.mask), blank_outside(self.truth.rgb, self.mask)
+
+
+def choose_mask(truth: Shown, region: Region) -> np.ndarray | None:
+    """The pixels [H, W] of a region by the alpha of the truth; None is all, also where the truth has no alpha."""
+    if region == "all" or truth.inside is None:
+        return None
+    return ~truth.inside if region == "outside" else truth.inside
+
+
+def list_pictures(source: Path) -> list[Path]:
+    """The pictures of a folder by name, in the folder itself; InputError when there are none."""
+    found = sorted(p for p in source.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+    if not found:
+        raise InputError(f"{source} holds no pictures; give a folder of {', '.join(PICTURES)}, or a video")
+    return found
+
+
+def read_shown(path: Path) -> Shown:
+    """A picture file."""
+    picture = read_picture(path)
+    return Shown.over_white(picture.rgb, picture.alpha)
+
+
+def read_shots(source: Path) -> Iterator[tuple[str, Shown]]:
+    """Names and pictures of a folder, a video or a single picture, one at a time. InputError when it is none of them."""
+    if source.is_dir():
+        yield from ((path.stem, read_shown(path)) for path in list_pictures(source))
+    elif source.suffix.lower() in VIDEOS:
+        _, frames = read_video(source)
+        yield from ((f"{i:05d}", Shown(frame.astype(np.float32) / 255)) for i, frame in enumerate(frames))
+    elif source.is_file():
+        yield source.stem, read_shown(source)
+    else:
+        raise InputError(f"{source} is neither a folder nor a file; give pictures or a video")
+
+
+def frame_rate(source: Path, otherwise: float = 25.0) -> float:
+    """Frames per second of a video; a folder of frames does not tell."""
+    return read_video(source)[0] if source.suffix.lower() in VIDEOS else otherwise
+
+
+def pair_up(predicted: Path, truth: Path, region: Region = "head", group: str = "") -> Iterator[Pair]:
+    """Pairs of two folders, by equal names, else in their order; of two videos, frame by frame.
+
+    InputError when the two do not hold equally many pictures, or when two pictures differ in size.
+    """
+    if predicted.is_dir() and truth.is_dir():
+        yield from _pair_folders(predicted, truth, region, group)
+        return
+    theirs = read_shots(truth)
+    count = 0
+    for name, shown in read_shots(predicted):
+        wanted = next(theirs, None)
+        if wanted is None:
+            raise InputError(f"{truth} ends after {count} frames, {predicted} goes on; cut both to the same frames")
+        yield _pair(f"{group}/{name}" if group else name, group, shown, wanted[1], region)
+        count += 1
+    if next(theirs, None) is not None:
+        raise InputError(f"{predicted} ends after {count} frames, {truth} goes on; cut both to the same frames")
+    if not count:
+        raise InputError(f"{predicted} holds no frames; give a longer video")
+
+
+def _pair_folders(predicted: Path, truth: Path, region: Region, group: str) -> Iterator[Pair]:
+    ours, theirs = ({path.stem: path for path in list_pictures(folder)} for folder in (predicted, truth))
+    common = [name for name in ours if name in theirs]
+    if common and len(common) < max(len(ours), len(theirs)):
+        log.warning(f"{len(common)} pictures of {predicted} and {truth} have the same name; the others are left out")
+    elif not common and len(ours) == len(theirs):
+        log.warning(f"no names of {predicted} and {truth} agree; the pictures are paired in their order")
+    elif not common:
+        raise InputError(
+            f"{predicted} has {len(ours)} pictures and {truth} {len(theirs)}, no name in both; rename them"
+        )
+    names = [(name, name) for name in common] or list(zip(ours, theirs, strict=True))
+    for own, other in names:
+        label = f"{group}/{own}" if group else own
+        yield _pair(label, group, read_shown(ours[own]), read_shown(theirs[other]), region)
+
+
+def _pair(name: str, group: str, shown: Shown, truth: Shown, region: Region) -> Pair:
+    return Pair(name, group, shown, truth, choose_mask(truth, region))
