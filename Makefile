@@ -59,6 +59,9 @@ bench-coin: .venv/stamp  ## measure COIN training against plain training on view
 	rm -rf build/coin
 	$(BIN)/python benchmarks/coin.py
 
+bench-iteration: .venv/stamp  ## measure where one iteration of training spends its time
+	$(BIN)/python benchmarks/iteration.py
+
 bench-resume: .venv/stamp  ## kill a training ten times and compare its end with an undisturbed one
 	rm -rf build/resume
 	$(BIN)/python benchmarks/resume.py

@@ -21,7 +21,7 @@ VIEW_SIZE, PLACE_SIZE, WIDTH = 8, 8, 32
 SHIFT_GRID = 6
 PLACE_WAVE_M = 0.05  # embeddings of places begin as random waves about this long
 PLACE = "coin.place"  # the one tensor with a row for each Gaussian
-COIN_RATES = {"coin.place": 1e-2, "coin.view": 1e-2, "coin.shift": 1e-3}
+COIN_RATES = {"coin.place": 1e-2, "coin.view": 1e-2, "coin.shift": 7e-4}
 COIN_RATES |= {"coin.from_color": 2e-3, "coin.from_view": 2e-3, "coin.from_place": 2e-3, "coin.out": 2e-3}
 
 

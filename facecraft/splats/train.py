@@ -44,7 +44,6 @@ VIDEO_MEANS = 0.2  # of the positions' rate, at the start of stage B
 POSITION_WEIGHT = 0.01
 SCALE_WEIGHT, SCALE_FREE = 1.0, 0.6
 STRUCTURE_WEIGHT, OFFSET_WEIGHT, SHIFT_WEIGHT = 0.05, 0.5, 0.3
-SHIFT_DECAY = 0.1  # what is left of the shifts' rate at the end of a stage
 FINISH, FINISH_PHOTOS = 0.3, 0.6  # in the last part of a stage, this share of iterations sees the photo
 VIDEO_CHANCE = 0.7  # of a frame of the video in stage B; else a static view
 ANCHOR_WEIGHT = 1.0  # of the colours that the photo does not show, to where they started: eyes must not rub off on lids
@@ -146,8 +145,6 @@ class Trainer:
         if self.iteration > self.schedule.iterations:
             first = VIDEO_MEANS
         self.adam.set_rate("means", RATES["means"] * first * (MEANS_DECAY / first) ** progress)
-        if self.coin:
-            self.adam.set_rate("coin.shift", COIN_RATES["coin.shift"] * SHIFT_DECAY**progress)
 
     def _step(self) -> None:
         shot, side = self._draw()
@@ -183,7 +180,8 @@ class Trainer:
         image, alphas, meta = rasterize(*shape, *lens, backgrounds=backgrounds)
         if not self.coin:
             return _Picture(image[0], None, alphas[0], meta)
-        return _Picture(image[0, ..., :3].contiguous(), image[0, ..., 3:], alphas[0], meta)
+        own, consistent = image[0].split(3, 2)
+        return _Picture(own.contiguous(), consistent, alphas[0], meta)
 
     def _regularise(self, meta: dict) -> Tensor:
         local = self.gaussians
