@@ -20,7 +20,7 @@ def paint_backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
 def _colour(rng: np.random.Generator) -> np.ndarray:
     """Mostly dull: backdrops of portraits are."""
     grey = rng.uniform(0.05, 0.95)
-    return np.clip(grey + rng.normal(0, 0.10, 3) * rng.choice([0.3, 1.0, 2.0]), 0, 1)
+    return np.clip(grey + rng.normal(0, 0.10, 3) * rng.choice([0.2, 0.6, 1.4]), 0, 1)
 
 
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
