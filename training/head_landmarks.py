@@ -4,6 +4,7 @@ For each landmark, the surface point whose projection is robustly nearest to the
 casting: rays through the gaps of lids and lips hit eyeballs and teeth.
 """
 
+import sys
 import warnings
 from dataclasses import dataclass
 
@@ -90,7 +91,7 @@ def _detect(head, views, seed) -> _Views:
                 rows.append(
                     (pixels, portrait.facing.astype(np.float32), (points - 0.5) * size * scale, portrait.azimuth_deg)
                 )
-    print(f"landmarks found in {len(rows)} of {views} renders")
+    print(f"landmarks found in {len(rows)} of {views} renders", file=sys.stderr)
     return _Views(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
