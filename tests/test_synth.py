@@ -1,5 +1,6 @@
 """Synthetic people: reproducible, whole, posed by the rig, drawn with their ground truth."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 import torch
 
 from facecraft.head.model import load_head
+from facecraft.mesh.light import harmonics
 from facecraft.mesh.raster import rasterize_mesh
 from facecraft.synth import chart
 from facecraft.synth.figure import flat_gaussians, x_axes
 from facecraft.synth.hair import FAMILIES, HairTraits, grow_hair, pigment_colour
 from facecraft.synth.hull import make_hull
 from facecraft.synth.labels import LABELS
-from facecraft.synth.light import Light, shade_points, sphere_directions
+from facecraft.synth.light import Light, irradiance, shade_points, sphere_directions
 from facecraft.synth.meshes import draw_mesh
 from facecraft.synth.noise import cells, smooth_noise
 from facecraft.synth.picture import encode, take_picture
@@ -298,3 +300,14 @@ def test_the_avatar_of_a_subject_is_one_of_ours():
     assert torch.isfinite(avatar.pose().means).all()
     wanted = scene(1).figure
     assert np.allclose(wanted.albedo, scene(1).figure.albedo)
+
+
+def test_irradiance_is_what_an_open_sphere_gets():
+    light = Light(0.4 * EVEN.sky, np.array([[0.0, 0.6, 0.8]]), np.array([[1.0, 0.9, 0.7]]), np.array([0.5]))
+    normals = sphere_directions(3000)
+    exact = np.maximum(normals @ light.lamps[0], 0)[:, None] * light.colours[0]
+    given = harmonics(normals) @ irradiance(light)
+    sky = harmonics(normals) @ irradiance(replace(light, colours=0 * light.colours))
+    assert sky.std() < 0.03 * sky.mean()
+    # a wide lamp is close to a clamped cosine, which order 2 keeps to within 10 % of the peak
+    assert np.abs(given - sky - exact).max() < 0.12

@@ -24,18 +24,17 @@ def draw_mesh(lit: LitFigure, camera: Camera) -> tuple[np.ndarray, np.ndarray, n
     faces = head.faces.numpy()
     h, w = camera.height * s, camera.width * s
     buffers = rasterize_mesh(camera.resized(w, h).project(lit.vertices), faces, h, w)
-    texture = bake_texture(lit, camera)
+    texture = surface_texture(lit.figure.size, view_colours(lit, camera))
     layers = np.concatenate([texture, np.ones((*texture.shape[:2], 1))], 2)
     normals = smooth_normals(lit.vertices)
     painted = paint_mesh(buffers, faces, normals, head.faces_uv.numpy(), head.uvs.numpy(), layers, EVEN_LIGHT, s)
     return painted[..., :3], painted[..., 5], painted[..., 4]
 
 
-def bake_texture(lit: LitFigure, camera: Camera) -> np.ndarray:
-    """The colours of the surface Gaussians as this camera sees them, as a texture [2 A, 2 A, 3] of the atlas."""
-    size = lit.figure.size
+def surface_texture(size: int, colours: np.ndarray) -> np.ndarray:
+    """Colours of surface_sites(size), the first of [N, 3], as a texture [2 size, 2 size, 3] of the head's atlas."""
     sites = surface_sites(size)
-    colours = view_colours(lit, camera)[: len(sites)]
+    colours = colours[: len(sites)]
     rows, columns = ((1 - sites.uvs[:, 1]) * 2 * size, sites.uvs[:, 0] * 2 * size)
     small = sites.within(*FINE)
     # a coarse texel covers four fine ones

@@ -23,6 +23,7 @@ from facecraft.progress import track
 from facecraft.records import write_atomic
 from facecraft.synth.backdrop import paint_backdrop
 from facecraft.synth.labels import LABELS
+from facecraft.synth.light import irradiance
 from facecraft.synth.picture import Picture, take_picture
 from facecraft.synth.scene import Scene
 from facecraft.synth.sensor import photograph
@@ -110,7 +111,9 @@ def make_subject(
 ) -> tuple[dict, dict[str, list[bytes]], dict[str, list[np.ndarray]]]:
     """Traits, encoded pictures by kind, and numbers by name of `views` pictures of one person.
 
-    Two pictures after each other show the same pose under the same light from two sides; the next two another.
+    Two pictures after each other show the same pose under the same light from two sides; the next two another. Numbers
+    of each picture: intrinsics fx fy cx cy, T_camera_world, shape, expression, gaze, neck, landmarks (px, px, m), subject,
+    and light: the irradiance [9, 3] of mesh.light.harmonics that turns albedo into linear colour, shadows left out.
     """
     scene = Scene(subject, size)
     pictures: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
@@ -133,7 +136,7 @@ def make_subject(
             "expression": pose.expression,
             "gaze": pose.gaze,
             "neck": pose.neck,
-            "light": light.sky,
+            "light": lit.exposure * irradiance(light),
             "landmarks": picture.landmarks,
             "subject": subject.index,
         }

@@ -9,10 +9,13 @@ import torch
 from PIL import Image
 
 from facecraft.drive import POSES, parse_expression
+from facecraft.errors import InputError
 from facecraft.image import SYNTHETIC, write_png
+from facecraft.progress import log
 from facecraft.splats.gaussians import Gaussians, rgb_to_dc
 from facecraft.synth.backdrop import paint_backdrop
 from facecraft.synth.labels import LABELS
+from facecraft.synth.light import irradiance
 from facecraft.synth.picture import LitFigure, Picture, encode, take_picture
 from facecraft.synth.scene import Scene, make_pose, plain
 from facecraft.synth.sensor import photograph
@@ -33,11 +36,14 @@ def write_workspace(path: Path, subject: Subject, size: int, force: bool = False
         if not run.up_to_date:
             _write_truth(run, Scene(subject, round(PHOTO_SCALE * size)), size)
     photo = workspace / "truth/photo.jpg"
-    with workspace.stage("preprocess", (), {"size": size, "face": None}, inputs=(photo,), force=force) as run:
-        if not run.up_to_date:
-            from facecraft.face.portrait import preprocess
+    try:
+        with workspace.stage("preprocess", (), {"size": size, "face": None}, inputs=(photo,), force=force) as run:
+            if not run.up_to_date:
+                from facecraft.face.portrait import preprocess
 
-            preprocess(photo, size, None).save(run)
+                preprocess(photo, size, None).save(run)
+    except InputError as error:  # a subject of many: the others go on
+        log.warning(f"{workspace.path} has its truth but no source: {error}")
     return workspace.path
 
 
@@ -59,7 +65,11 @@ def _write_truth(run, scene: Scene, size: int) -> None:
         pictures.append((take_picture(posed, ring_camera(size, 0, 0)), named))
     write_pictures(run, "truth/views", pictures)
     bake_avatar(lit, photo).save(run.output("truth/avatar.safetensors"))
-    about = scene.describe() | {"light": {"kind": kind} | plain(vars(light)), "sensor": sensor, "expression": channels}
+    about = scene.describe() | {
+        "light": {"kind": kind, "irradiance": plain(lit.exposure * irradiance(light))} | plain(vars(light)),
+        "sensor": sensor,
+        "expression": channels,
+    }
     about |= {"gaze": plain(pose.gaze), "neck": plain(pose.neck), "labels": LABELS, "synthetic": True}
     run.output("truth/subject.json").write_text(json.dumps(plain(about), indent=1))
     run.use_weights(f"head/{head.name}", head.licence, head.digest)
