@@ -76,14 +76,14 @@ def harmonics(directions, sh, degree):
     return torch.einsum("kn,nkd->nd", torch.stack(basis[:K]), sh[:, :K])
 
 
-def reference(scene, camera, background=None, depth=False, degree=None):
+def reference(scene, camera, background=None, depth=False, degree=None, antialiased=False):
     """Dense float64 rendering of each camera: image [C, H, W, D], alphas [C, H, W], means2d of each."""
     views = zip(camera["viewmats"].double(), camera["Ks"].double(), strict=True)
-    results = [_reference_view(scene, V, K, camera, background, depth, degree) for V, K in views]
+    results = [_reference_view(scene, V, K, camera, background, depth, degree, antialiased) for V, K in views]
     return torch.stack([r[0] for r in results]), torch.stack([r[1] for r in results]), [r[2] for r in results]
 
 
-def _reference_view(scene, V, K, camera, background, depth, degree):
+def _reference_view(scene, V, K, camera, background, depth, degree, antialiased):
     means, quats, scales, opacities, colors = (scene[name] for name in NAMES)
     W, H = camera["width"], camera["height"]
     p = means @ V[:3, :3].T + V[:3, 3]
@@ -95,6 +95,8 @@ def _reference_view(scene, V, K, camera, background, depth, degree):
     J = torch.stack([fx / z, zero, -fx * tx / z**2, zero, fy / z, -fy * ty / z**2], -1).view(-1, 2, 3)
     M = J @ V[:3, :3] @ (rotations(quats) * scales[:, None])
     covariance = M @ M.mT + 0.3 * torch.eye(2, dtype=torch.float64)
+    if antialiased:
+        opacities = opacities * (torch.linalg.det(M @ M.mT) / torch.linalg.det(covariance)).sqrt()
     means2d = torch.stack([fx * x / z + cx, fy * y / z + cy], -1)
     if degree is not None:
         directions = torch.nn.functional.normalize(means + V[:3, :3].T @ V[:3, 3], dim=-1)

@@ -17,16 +17,21 @@ def leaves(scene, dtype):
     return {name: value.detach().to(dtype).requires_grad_() for name, value in scene.items()}
 
 
-def compare(scene, camera, background=None, depth=False, degree=None, grad_bar=1e-5):
-    """Picture, alpha and gradients of a random linear loss, ours against the reference."""
+def compare(scene, camera, background=None, depth=False, degree=None, grad_bar=1e-5, antialiased=False):
+    """Picture, alpha and gradients of a random linear loss (by Gaussians and cameras), ours against the reference."""
+    scene, camera = {**scene, "viewmats": camera["viewmats"]}, {**camera}
+    C = len(camera.pop("viewmats"))
     ours, theirs = leaves(scene, torch.float32), leaves(scene, torch.float64)
-    C = len(camera["viewmats"])
     mode = "RGB+D" if depth else "RGB"
     backgrounds = None if background is None else background.float().expand(C, -1)
     if depth and background is not None:
         background = torch.cat([background, background.new_zeros(1)])
-    image, alphas, _ = rasterization(**ours, **camera, backgrounds=backgrounds, render_mode=mode, sh_degree=degree)
-    expected, expected_alphas, _ = reference(theirs, camera, background, depth, degree)
+    sampling = "antialiased" if antialiased else "classic"
+    image, alphas, _ = rasterization(
+        **ours, **camera, backgrounds=backgrounds, render_mode=mode, sh_degree=degree, rasterize_mode=sampling
+    )
+    cameras = {**camera, "viewmats": theirs["viewmats"]}
+    expected, expected_alphas, _ = reference(theirs, cameras, background, depth, degree, antialiased)
     for a, b in ((image, expected), (alphas[..., 0], expected_alphas)):
         error = (a - b).abs().detach()
         assert error.quantile(0.999) <= 5e-6, error.quantile(0.999)
@@ -35,7 +40,7 @@ def compare(scene, camera, background=None, depth=False, degree=None, grad_bar=1
     v_alphas = torch.randn(alphas.shape, generator=torch.Generator().manual_seed(2))
     ((image * v).sum() + (alphas * v_alphas).sum()).backward()
     ((expected * v).sum() + (expected_alphas * v_alphas[..., 0]).sum()).backward()
-    for name in NAMES:
+    for name in (*NAMES, "viewmats"):
         a, b = ours[name].grad.double(), theirs[name].grad
         assert (a - b).norm() <= grad_bar * b.norm(), (name, float((a - b).norm() / b.norm()))
 
@@ -55,6 +60,13 @@ def test_opaque_gaussians_stop_pixels():
     scene, camera = random_scene(N=500, scale=0.3)
     scene["opacities"] = 0.9 + 0.099 * scene["opacities"]
     compare(scene, camera)
+
+
+def test_antialiased_opacities():
+    """Some Gaussians smaller than a pixel, where the blur of the picture counts."""
+    scene, camera = random_scene(scale=0.05)
+    scene["scales"] = scene["scales"] + 0.01
+    compare(scene, camera, antialiased=True)
 
 
 @pytest.mark.parametrize("channels", [1, 5, 11])
@@ -177,6 +189,40 @@ def test_bit_identical_over_threads():
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+def test_bit_identical_over_tile_sizes():
+    scene, camera = head_scene(N=4000, size=203)
+    pictures = [rasterization(**scene, **camera, tile_size=size)[:2] for size in (4, 8, 16)]
+    for image, alphas in pictures[1:]:
+        assert torch.equal(image, pictures[0][0]) and torch.equal(alphas, pictures[0][1])
+
+
+def test_more_tiles_per_gaussian_than_expected():
+    """The lists of spans grow, and the gradients do not depend on the height of the tiles."""
+    scene, camera = random_scene(N=40, width=120, height=300, scale=1.0)
+    results = []
+    for size in (4, 16):
+        leaf = leaves(scene, torch.float32)
+        image, _, _ = rasterization(**leaf, **camera, tile_size=size)
+        image.square().sum().backward()
+        results.append([image.detach(), *(value.grad for value in leaf.values())])
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-4 * b.abs().max()) for a, b in zip(*results, strict=True))
+
+
+def test_small_radii_are_clipped():
+    scene, camera = random_scene()
+    radii = rasterization(**scene, **camera)[2]["radii"]
+    clipped = rasterization(**scene, **camera, radius_clip=4)[2]["radii"]
+    assert torch.equal(clipped, radii * (radii > 4).any(-1, keepdim=True)) and not torch.equal(clipped, radii)
+
+
+def test_colors_of_each_camera():
+    scene, camera = head_scene(N=200, size=24)
+    colors = torch.stack([scene["colors"], 1 - scene["colors"]])
+    both = rasterization(**{**scene, "colors": colors}, **camera)[0]
+    for c in range(2):
+        assert torch.equal(both[c], rasterization(**{**scene, "colors": colors[c]}, **camera)[0][c])
+
+
 def test_depth_sort_is_stable_and_skips_culled():
     rng = np.random.default_rng(0)
     depths = rng.choice(rng.random(300).astype(np.float32) * 1e3 + 1e-3, 5000)
@@ -185,12 +231,12 @@ def test_depth_sort_is_stable_and_skips_culled():
     assert np.array_equal(sort_by_depth(depths, radii), seen[np.argsort(depths[seen], kind="stable")])
 
 
-def test_wrong_shapes_and_cameras_that_want_gradients_are_refused():
+def test_wrong_shapes_and_modes_are_refused():
     scene, camera = random_scene(N=4)
     with pytest.raises(AssertionError, match=r"\[4, 2\]"):
         rasterization(**{**scene, "scales": torch.ones(4, 2)}, **camera)
-    with pytest.raises(AssertionError):
-        rasterization(**scene, **{**camera, "viewmats": camera["viewmats"].clone().requires_grad_()})
+    with pytest.raises(AssertionError, match=r"\[4, 3\]"):
+        rasterization(**{**scene, "opacities": torch.ones(4, 3)}, **camera)
     with pytest.raises(AssertionError, match="RGBD"):
         rasterization(**scene, **camera, render_mode="RGBD")
 

@@ -9,33 +9,34 @@ from torch import Tensor
 
 from facecraft.splats.kernels import MOMENTS, blend_tiles, blend_tiles_backward
 from facecraft.splats.scratch import scratch
+from facecraft.splats.simd import LANES, broadcast, load, prefetch, store
 from facecraft.splats.threads import run_parts
 from facecraft.splats.tiles import L11, list_tiles
 
 _PARTS = 32
+_AHEAD = 8
 _OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp"})
 
 
 class Blend(torch.autograd.Function):
     """2D Gaussians of C cameras to image [C, H, W, D] and alphas [C, H, W].
 
-    Inputs: means2d [C, N, 2], conics [C, N, 3], colors [C, N, D], opacities [N], backgrounds [C, D]; depths [C, N] and
-    radii [C, N, 2] only sort and cull. `size` is (width, height). With `absgrad` the backward pass sets
+    Inputs: means2d [C, N, 2], conics [C, N, 3], colors [C, N, D], opacities [C, N], backgrounds [C, D]; depths [C, N]
+    and radii [C, N, 2] only sort and cull. `size` is (width, height). With `absgrad` the backward pass sets
     `means2d.absgrad` [C, N, 2], sums of the absolute gradients of the pixels.
     """
 
     @staticmethod
-    def forward(ctx, means2d, conics, depths, radii, colors, opacities, backgrounds, size, absgrad):
+    def forward(ctx, means2d, conics, depths, radii, colors, opacities, backgrounds, size, tile_height, absgrad):
         (C, _, D), (width, height) = colors.shape, size
         image, alphas = torch.empty(C, height, width, D), torch.empty(C, height, width)
-        opacity_row = _array(opacities)
         ctx.absgrad, ctx.tiles, ctx.ends = absgrad, [], []
         for c in range(C):
-            rows = [_array(t[c]) for t in (means2d, conics, depths, radii, colors)]
-            tiles = list_tiles(*rows, opacity_row, width, height)
+            rows = [_array(t[c]) for t in (means2d, conics, depths, radii, colors, opacities)]
+            tiles = list_tiles(*rows, width, height, tile_height)
             ends = np.empty(len(tiles.offsets) - 1, np.int32)
             background = tuple(_array(backgrounds[c]))
-            records = (tiles.records, tiles.record_size, tiles.ids, tiles.offsets, tiles.columns)
+            records = (tiles.records, tiles.record_size, tiles.ids, tiles.offsets, tiles.columns, tile_height)
             run_parts(blend_tiles, _PARTS, *records, background, image[c].numpy(), alphas[c].numpy(), ends)
             ctx.tiles.append(tiles)
             ctx.ends.append(ends)
@@ -45,23 +46,25 @@ class Blend(torch.autograd.Function):
     @staticmethod
     def backward(ctx, v_image, v_alphas):
         means2d, conics, colors, opacities, backgrounds, image, alphas = ctx.saved_tensors
-        v_means2d, v_conics, v_colors = (torch.zeros(t.shape) for t in (means2d, conics, colors))
-        v_opacities = torch.zeros(opacities.shape)
-        spread = torch.zeros(means2d.shape) if ctx.absgrad else None
+        v_means2d, v_conics, v_colors, v_opacities = (
+            torch.empty(t.shape) for t in (means2d, conics, colors, opacities)
+        )
+        spread = torch.empty(means2d.shape) if ctx.absgrad else None
         for c, (tiles, ends) in enumerate(zip(ctx.tiles, ctx.ends, strict=True)):
             upstream = [_array(t[c]) for t in (image, alphas, v_image, v_alphas)]
             grads, slot_spread = _slot_grads(tiles, ends, tuple(_array(backgrounds[c])), upstream, ctx.absgrad)
-            inputs = (tiles.order, tiles.starts, tiles.records, tiles.record_size, _array(conics[c]), _array(opacities))
-            results = [t[c].numpy() for t in (v_means2d, v_conics, v_colors)]
-            run_parts(_sum_slots, _PARTS, *inputs, grads, *results, v_opacities.numpy())
+            owners = (tiles.ranks, tiles.starts)
+            results = [t[c].numpy() for t in (v_means2d, v_conics, v_colors, v_opacities)]
+            run_parts(_sum_slots, _PARTS, *owners, _array(conics[c]), _array(opacities[c]), grads, *results)
             if ctx.absgrad:
-                run_parts(_sum_spread, _PARTS, *inputs[:4], slot_spread, spread[c].numpy())
+                records = (tiles.records, tiles.record_size)
+                run_parts(_sum_spread, _PARTS, *owners, *records, slot_spread, spread[c].numpy())
         if ctx.absgrad:
             means2d.absgrad = spread
         v_backgrounds = None
         if ctx.needs_input_grad[6]:
             v_backgrounds = ((1 - alphas)[..., None] * v_image).sum((1, 2))
-        return v_means2d, v_conics, None, None, v_colors, v_opacities, v_backgrounds, None, None
+        return v_means2d, v_conics, None, None, v_colors, v_opacities, v_backgrounds, None, None, None
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -69,56 +72,52 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _slot_grads(tiles, ends, background, upstream, absgrad):
-    grads = scratch("grads", (len(tiles.slots) * (MOMENTS + len(background)),))
+    grads = scratch("grads", (len(tiles.slots) * (MOMENTS + len(background)) + LANES,))
     spread = scratch("spread", (len(tiles.slots) * 2,)) if absgrad else None
     lists = (tiles.records, tiles.record_size, tiles.ids, tiles.slots, tiles.offsets, ends, tiles.columns)
+    lists += (tiles.tile_height,)
     run_parts(blend_tiles_backward, _PARTS, *lists, background, *upstream, grads, spread)
     return grads, spread
 
 
 @njit(**_OPTIONS)
-def _sum_slots(
-    part,
-    parts,
-    order,
-    starts,
-    records,
-    record_size,
-    conics,
-    opacities,
-    grads,
-    v_means2d,
-    v_conics,
-    v_colors,
-    v_opacities,
-):
+def _sum_slots(part, parts, ranks, starts, conics, opacities, grads, v_means2d, v_conics, v_colors, v_opacities):
     """Sum the slots of each Gaussian, and turn moments of d loss / d log(alpha) into gradients of its parameters."""
-    M, D = order.shape[0], v_colors.shape[1]
+    N, D = v_colors.shape
     size = MOMENTS + D
-    sums = np.empty(size, np.float32)
-    for r in range(part * M // parts, (part + 1) * M // parts):
-        i = order[r]
-        sums[:] = 0
-        for slot in range(starts[r], starts[r + 1]):
-            for k in range(size):
-                sums[k] += grads[np.intp(slot) * size + k]
+    sums = np.empty(size + LANES, np.float32)
+    for i in range(part * N // parts, (part + 1) * N // parts):
+        if i + _AHEAD < N:
+            prefetch(grads, np.intp(starts[max(ranks[i + _AHEAD], 0)]) * size)
+        r, opacity = ranks[i], opacities[i]
+        first = end = np.intp(0)
+        if r >= 0:
+            first, end = np.intp(starts[r]) * size, np.intp(starts[r + 1]) * size
+        for k in range(0, size, LANES):
+            eight = broadcast(np.float32(0))
+            for at in range(first + k, end + k, size):
+                eight = eight + load(grads, at)
+            store(sums, k, eight)
         a, b, c = conics[i, 0], conics[i, 1], conics[i, 2]
         v_means2d[i, 0] = a * sums[1] + b * sums[2]
         v_means2d[i, 1] = b * sums[1] + c * sums[2]
         v_conics[i, 0], v_conics[i, 1], v_conics[i, 2] = -0.5 * sums[3], -sums[4], -0.5 * sums[5]
-        v_opacities[i] += sums[0] / opacities[i]
+        v_opacities[i] = sums[0] / opacity if first < end else np.float32(0)
         for k in range(D):
             v_colors[i, k] = sums[MOMENTS + k]
 
 
 @njit(**_OPTIONS)
-def _sum_spread(part, parts, order, starts, records, record_size, slot_spread, spread):
-    M = order.shape[0]
+def _sum_spread(part, parts, ranks, starts, records, record_size, slot_spread, spread):
+    N = ranks.shape[0]
     factor = 2 * math.log(2.0)
-    for r in range(part * M // parts, (part + 1) * M // parts):
-        x, y = np.float32(0), np.float32(0)
-        for slot in range(starts[r], starts[r + 1]):
-            x += slot_spread[2 * slot]
-            y += slot_spread[2 * slot + 1]
-        spread[order[r], 0] = factor * x * records[r * record_size + L11]
-        spread[order[r], 1] = factor * y
+    for i in range(part * N // parts, (part + 1) * N // parts):
+        spread[i, 0] = spread[i, 1] = 0
+        r = ranks[i]
+        if r >= 0:
+            x, y = np.float32(0), np.float32(0)
+            for slot in range(starts[r], starts[r + 1]):
+                x += slot_spread[2 * slot]
+                y += slot_spread[2 * slot + 1]
+            spread[i, 0] = factor * x * records[r * record_size + L11]
+            spread[i, 1] = factor * y

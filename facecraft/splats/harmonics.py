@@ -26,7 +26,7 @@ class HarmonicColors(torch.autograd.Function):
         colors = torch.zeros(C, N, 3)
         arrays = [t.detach().contiguous().numpy() for t in (means, sh)]
         for c in range(C):
-            run_parts(_shade, _PARTS, degree, *arrays, centres[c].numpy(), radii[c].numpy(), colors[c].numpy())
+            run_parts(_shade, _PARTS, degree, *arrays, centres[c].detach().numpy(), radii[c].numpy(), colors[c].numpy())
         ctx.save_for_backward(means, sh, centres, radii, colors)
         return colors
 
@@ -34,11 +34,13 @@ class HarmonicColors(torch.autograd.Function):
     def backward(ctx, v_colors):
         means, sh, centres, radii, colors = ctx.saved_tensors
         arrays = [t.detach().contiguous().numpy() for t in (means, sh)]
-        v_means, v_sh = torch.zeros(means.shape), torch.zeros(sh.shape)
+        v_means, v_sh, v_centres = (torch.zeros(t.shape) for t in (means, sh, centres))
         for c in range(len(centres)):
-            seen = [t[c].contiguous().numpy() for t in (centres, radii, colors, v_colors)]
-            run_parts(_shade_backward, _PARTS, ctx.degree, *arrays, *seen, v_means.numpy(), v_sh.numpy())
-        return None, v_means, v_sh, None, None
+            seen = [t[c].contiguous().numpy() for t in (centres.detach(), radii, colors, v_colors)]
+            v_centre = np.zeros((_PARTS, 3))
+            run_parts(_shade_backward, _PARTS, ctx.degree, *arrays, *seen, v_means.numpy(), v_sh.numpy(), v_centre)
+            v_centres[c] = torch.from_numpy(v_centre.sum(0))
+        return None, v_means, v_sh, v_centres, None
 
 
 @njit(error_model="numpy", fastmath={"contract"})
@@ -109,7 +111,7 @@ def _shade(part, parts, degree, means, sh, centre, radii, colors):
 
 
 @njit(**_OPTIONS)
-def _shade_backward(part, parts, degree, means, sh, centre, radii, colors, v_colors, v_means, v_sh):
+def _shade_backward(part, parts, degree, means, sh, centre, radii, colors, v_colors, v_means, v_sh, v_centre):
     N = means.shape[0]
     basis, weights = np.empty(16, np.float32), np.empty(16, np.float32)
     for i in range(part * N // parts, (part + 1) * N // parts):
@@ -128,6 +130,10 @@ def _shade_backward(part, parts, degree, means, sh, centre, radii, colors, v_col
             v_sh[i, k, 2] += basis[k] * b
         gx, gy, gz = _basis_grad(degree, x, y, z, weights)
         radial = gx * x + gy * y + gz * z
-        v_means[i, 0] += (gx - radial * x) * inverse
-        v_means[i, 1] += (gy - radial * y) * inverse
-        v_means[i, 2] += (gz - radial * z) * inverse
+        gx, gy, gz = (gx - radial * x) * inverse, (gy - radial * y) * inverse, (gz - radial * z) * inverse
+        v_means[i, 0] += gx
+        v_means[i, 1] += gy
+        v_means[i, 2] += gz
+        v_centre[part, 0] -= gx
+        v_centre[part, 1] -= gy
+        v_centre[part, 2] -= gz

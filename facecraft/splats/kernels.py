@@ -42,7 +42,7 @@ from facecraft.splats.tiles import (
     L22,
     LOG2_ALPHA_MIN,
     LOG2_OPACITY,
-    TILE_HEIGHT,
+    TILE_HEIGHTS,
     TILE_WIDTH,
     X,
     Y,
@@ -52,7 +52,7 @@ MAX_ALPHA = np.float32(0.999)
 MIN_TRANSMITTANCE = np.float32(1e-4)
 MOMENTS = 6
 
-_PIXELS = TILE_WIDTH * TILE_HEIGHT
+_PIXELS = TILE_WIDTH * TILE_HEIGHTS[-1]
 # planes of a tile: alphas of the Gaussian at hand, transmittances, then those of the pass
 _ALPHA, _TRANSMITTANCE, _COLOR = 0, _PIXELS, 2 * _PIXELS
 _BEHIND, _V_ALPHA, _V_COLOR = 2 * _PIXELS, 3 * _PIXELS, 4 * _PIXELS
@@ -115,11 +115,11 @@ def _blend(records, at, first, last, background, planes):
 
 
 @_inline
-def _clear(planes, columns, background):
+def _clear(planes, columns, rows, background):
     """Transmittance 1 inside the picture, dead outside; colours 0."""
     one = broadcast(_ONE)
     inside = lane_numbers() < broadcast(np.float32(columns))
-    for row in range(TILE_HEIGHT):
+    for row in range(rows):
         p = row * TILE_WIDTH
         store(planes, _TRANSMITTANCE + p, select(inside, one, negative_absolute(one)))
         store_channels(planes, _COLOR + p, _PIXELS, zeros_like(background))
@@ -137,7 +137,9 @@ def _write_tile(planes, x0, y0, columns, rows, background, image, alphas):
 
 
 @njit(**_OPTIONS)
-def blend_tiles(part, parts, records, record_size, ids, offsets, tile_columns, background, image, alphas, ends):
+def blend_tiles(
+    part, parts, records, record_size, ids, offsets, tile_columns, tile_height, background, image, alphas, ends
+):
     """Blend the tiles of a part into image [H, W, D] and alphas [H, W].
 
     background: tuple of D floats. ends [tiles]: how far each list was read before all pixels were dead.
@@ -146,9 +148,9 @@ def blend_tiles(part, parts, records, record_size, ids, offsets, tile_columns, b
     tiles = offsets.shape[0] - 1
     planes = np.empty(_PIXELS * (2 + len(background)), np.float32)
     for tile in range(part * tiles // parts, (part + 1) * tiles // parts):
-        x0, y0 = tile % tile_columns * TILE_WIDTH, tile // tile_columns * TILE_HEIGHT
-        columns, rows = min(TILE_WIDTH, width - x0), min(TILE_HEIGHT, height - y0)
-        _clear(planes, columns, background)
+        x0, y0 = tile % tile_columns * TILE_WIDTH, tile // tile_columns * tile_height
+        columns, rows = min(TILE_WIDTH, width - x0), min(tile_height, height - y0)
+        _clear(planes, columns, rows, background)
         centre_x, centre_y = np.float32(x0) + _HALF, np.float32(y0) + _HALF
         top, bottom, k, end = 0, rows - 1, offsets[tile], offsets[tile + 1]
         while k < end and top <= bottom:
@@ -169,11 +171,11 @@ def blend_tiles(part, parts, records, record_size, ids, offsets, tile_columns, b
 @_inline
 def _open_backward(planes, x0, y0, columns, rows, background, image, alphas, v_image, v_alphas):
     """Fill the planes: transmittance 1, gradients of the picture, and gradient . (colour, alpha) of the finished pixel."""
-    for row in range(TILE_HEIGHT):
+    for row in range(rows):
         for column in range(TILE_WIDTH):
             p = row * TILE_WIDTH + column
-            inside = row < rows and column < columns
-            y, x = (y0 + row, x0 + column) if inside else (y0, x0)
+            inside = column < columns
+            y, x = y0 + row, x0 + column if inside else x0
             planes[_TRANSMITTANCE + p] = _ONE if inside else -_ONE
             planes[_V_ALPHA + p] = v_alphas[y, x]
             behind = v_alphas[y, x] * alphas[y, x]
@@ -246,6 +248,7 @@ def blend_tiles_backward(
     offsets,
     ends,
     tile_columns,
+    tile_height,
     background,
     image,
     alphas,
@@ -260,8 +263,8 @@ def blend_tiles_backward(
     size = MOMENTS + len(background)
     planes = np.empty(_PIXELS * (4 + len(background)), np.float32)
     for tile in range(part * tiles // parts, (part + 1) * tiles // parts):
-        x0, y0 = tile % tile_columns * TILE_WIDTH, tile // tile_columns * TILE_HEIGHT
-        columns, rows = min(TILE_WIDTH, width - x0), min(TILE_HEIGHT, height - y0)
+        x0, y0 = tile % tile_columns * TILE_WIDTH, tile // tile_columns * tile_height
+        columns, rows = min(TILE_WIDTH, width - x0), min(tile_height, height - y0)
         _open_backward(planes, x0, y0, columns, rows, background, image, alphas, v_image, v_alphas)
         centre_x, centre_y = np.float32(x0) + _HALF, np.float32(y0) + _HALF
         top, bottom, k, end = 0, rows - 1, offsets[tile], ends[tile]

@@ -24,7 +24,7 @@ class Projection(torch.autograd.Function):
     """means [N, 3], quats [N, 4], scales [N, 3] to means2d [C, N, 2] px, conics [C, N, 3], depths [C, N] m, radii [C, N, 2] px.
 
     A conic is (a, b, c) of the inverse covariance [[a, b], [b, c]] in px^-2. Culled Gaussians have radius 0 and no gradient.
-    No gradient for opacities (they only shrink the radius) and cameras.
+    No gradient for opacities (they only shrink the radius) and intrinsics.
     """
 
     @staticmethod
@@ -38,6 +38,7 @@ class Projection(torch.autograd.Function):
             results = [t[c].numpy() for t in (means2d, conics, depths, radii)]
             run_parts(_project, _PARTS, *arrays, camera, *results)
         ctx.save_for_backward(means, quats, scales, radii)
+        ctx.viewmats = viewmats.detach()
         ctx.mark_non_differentiable(radii)
         return means2d, conics, depths, radii
 
@@ -46,24 +47,26 @@ class Projection(torch.autograd.Function):
         *inputs, radii = ctx.saved_tensors
         arrays = [t.detach().contiguous().numpy() for t in inputs]
         grads = [torch.zeros(t.shape) for t in inputs]
+        results = [grad.numpy() for grad in grads]
+        v_viewmats = torch.zeros_like(ctx.viewmats) if ctx.needs_input_grad[4] else None
         for c, camera in enumerate(ctx.cameras):
             upstream = [v[c].contiguous().numpy() for v in (v_means2d, v_conics, v_depths)]
-            run_parts(
-                _project_backward, _PARTS, *arrays, camera, radii[c].numpy(), *upstream, *(g.numpy() for g in grads)
-            )
-        return *grads, None, None, None, None, None
+            v_pose = None if v_viewmats is None else np.zeros((_PARTS, 3, 4))
+            run_parts(_project_backward, _PARTS, *arrays, camera, radii[c].numpy(), *upstream, *results, v_pose)
+            if v_viewmats is not None:
+                v_viewmats[c, :3] = torch.from_numpy(v_pose.sum(0))
+        return *grads, None, v_viewmats, None, None, None
 
 
-def _camera_row(
-    viewmat: Tensor, K: Tensor, width: int, height: int, near: float, far: float, eps2d: float
-) -> np.ndarray:
-    """All that the kernels need to know of a camera, float64 [24]: rows of the 3x4 pose, intrinsics, limits."""
+def _camera_row(viewmat: Tensor, K: Tensor, width: int, height: int, *limits: float) -> np.ndarray:
+    """What the kernels need to know of a camera, float64 [26]: rows of the 3x4 pose, intrinsics, slopes, size, and the
+    limits near, far, radius_clip, eps2d."""
     fx, fy, cx, cy = (float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
     # the Jacobian is taken at most 30 % of half the field of view outside the picture (Kerbl et al., released code)
     margin_x, margin_y = 0.15 * width / fx, 0.15 * height / fy
     slopes = (-cx / fx - margin_x, (width - cx) / fx + margin_x, -cy / fy - margin_y, (height - cy) / fy + margin_y)
     pose = viewmat[:3].detach().double().numpy().ravel()
-    return np.array([*pose, fx, fy, cx, cy, *slopes, width, height, near, far, eps2d])
+    return np.array([*pose, fx, fy, cx, cy, *slopes, width, height, *limits])
 
 
 @_inline
@@ -117,19 +120,25 @@ def _in_camera(camera, mean):
 
 
 @_inline
-def _clamped(camera, point):
-    """Point at which the Jacobian is taken."""
-    x, y, z = point
-    return z * min(max(x / z, camera[16]), camera[17]), z * min(max(y / z, camera[18]), camera[19])
+def _slopes(camera, point, inverse_z):
+    """x / z and y / z at which the Jacobian is taken."""
+    x, y, _ = point
+    return min(max(x * inverse_z, camera[16]), camera[17]), min(max(y * inverse_z, camera[18]), camera[19])
 
 
 @_inline
-def _jacobian_view(camera, point):
-    """T = J V [2, 3], the derivative of the pixel by the world position (eq. 29 of Zwicker et al., times the view)."""
-    V, z = _view(camera), point[2]
-    tx, ty = _clamped(camera, point)
-    x_z, x_d = camera[12] / z, -camera[12] * tx / (z * z)
-    y_z, y_d = camera[13] / z, -camera[13] * ty / (z * z)
+def _jacobian(camera, point, inverse_z):
+    """(x_z, x_d, y_z, y_d): the pixel's derivative J = [[x_z, 0, x_d], [0, y_z, y_d]] by the point in the camera (eq. 29 of
+    Zwicker et al.)."""
+    slope_x, slope_y = _slopes(camera, point, inverse_z)
+    x_z, y_z = camera[12] * inverse_z, camera[13] * inverse_z
+    return x_z, -x_z * slope_x, y_z, -y_z * slope_y
+
+
+@_inline
+def _times_view(J, V):
+    """T = J V [2, 3], the pixel's derivative by the world position."""
+    x_z, x_d, y_z, y_d = J
     return (
         (x_z * V[0][0] + x_d * V[2][0], x_z * V[0][1] + x_d * V[2][1], x_z * V[0][2] + x_d * V[2][2]),
         (y_z * V[1][0] + y_d * V[2][0], y_z * V[1][1] + y_d * V[2][1], y_z * V[1][2] + y_d * V[2][2]),
@@ -144,41 +153,55 @@ def _scaled(a, s):
 @njit(**_OPTIONS)
 def _project(part, parts, means, quats, scales, opacities, camera, means2d, conics, depths, radii):
     N = means.shape[0]
-    width, height, near, far, eps2d = camera[20], camera[21], camera[22], camera[23], camera[24]
+    width, height, near, far, radius_clip, eps2d = (
+        camera[20],
+        camera[21],
+        camera[22],
+        camera[23],
+        camera[24],
+        camera[25],
+    )
     for i in range(part * N // parts, (part + 1) * N // parts):
         point = _in_camera(camera, _triple(means, i))
         depths[i] = point[2]
         if not (point[2] > near and point[2] < far) or not opacities[i] >= np.float32(ALPHA_MIN):
             continue
+        inverse_z = 1.0 / point[2]
         q, _ = _unit_quat(quats, i)
-        R, s, T = _rotation(q), _triple(scales, i), _jacobian_view(camera, point)
+        R, s, T = _rotation(q), _triple(scales, i), _times_view(_jacobian(camera, point, inverse_z), _view(camera))
         p0, p1 = _scaled(_cross_rows(T[0], R), s), _scaled(_cross_rows(T[1], R), s)
         xx, xy, yy = _dot(p0, p0) + eps2d, _dot(p0, p1), _dot(p1, p1) + eps2d
         det = xx * yy - xy * xy
         if not det > 0:
             continue
         # where alpha falls under 1/255; 3.33 sigma is that of opacity 1
-        reach = min(3.33, math.sqrt(2 * math.log(np.float64(opacities[i]) / ALPHA_MIN)))
+        reach = min(3.33, math.sqrt(2 * math.log(opacities[i] / np.float32(ALPHA_MIN))))
         rx, ry = math.ceil(reach * math.sqrt(xx)), math.ceil(reach * math.sqrt(yy))
-        u, v = camera[12] * point[0] / point[2] + camera[14], camera[13] * point[1] / point[2] + camera[15]
-        if rx <= 0 or ry <= 0 or u + rx <= 0 or u - rx >= width or v + ry <= 0 or v - ry >= height:
+        u, v = camera[12] * point[0] * inverse_z + camera[14], camera[13] * point[1] * inverse_z + camera[15]
+        if rx <= radius_clip and ry <= radius_clip:
             continue
+        if u + rx <= 0 or u - rx >= width or v + ry <= 0 or v - ry >= height:
+            continue
+        inverse = 1.0 / det
         means2d[i, 0], means2d[i, 1] = u, v
-        conics[i, 0], conics[i, 1], conics[i, 2] = yy / det, -xy / det, xx / det
+        conics[i, 0], conics[i, 1], conics[i, 2] = yy * inverse, -xy * inverse, xx * inverse
         radii[i, 0], radii[i, 1] = rx, ry
 
 
 @njit(**_OPTIONS)
 def _project_backward(
-    part, parts, means, quats, scales, camera, radii, v_means2d, v_conics, v_depths, v_means, v_quats, v_scales
+    part, parts, means, quats, scales, camera, radii, v_means2d, v_conics, v_depths, v_means, v_quats, v_scales, v_pose
 ):
-    N, eps2d = means.shape[0], camera[24]
+    """Add to the gradients of the Gaussians; `v_pose` is None or gets the gradient of T_camera_world in `v_pose[part]`."""
+    N, eps2d, V = means.shape[0], camera[25], _view(camera)
     for i in range(part * N // parts, (part + 1) * N // parts):
         if radii[i, 0] <= 0:
             continue
         point = _in_camera(camera, _triple(means, i))
+        inverse_z = 1.0 / point[2]
         q, inverse = _unit_quat(quats, i)
-        R, s, T = _rotation(q), _triple(scales, i), _jacobian_view(camera, point)
+        J = _jacobian(camera, point, inverse_z)
+        R, s, T = _rotation(q), _triple(scales, i), _times_view(J, V)
         q0, q1 = _cross_rows(T[0], R), _cross_rows(T[1], R)
         p0, p1 = _scaled(q0, s), _scaled(q1, s)
         c00, c01, c11 = _covariance_grad(_dot(p0, p0) + eps2d, _dot(p0, p1), _dot(p1, p1) + eps2d, _triple(v_conics, i))
@@ -194,17 +217,20 @@ def _project_backward(
             v_quats[i, k] += (g[k] - along * q[k]) * inverse
         e0 = (_dot(d0, R[0]), _dot(d0, R[1]), _dot(d0, R[2]))
         e1 = (_dot(d1, R[0]), _dot(d1, R[1]), _dot(d1, R[2]))
-        v_point = _point_grad(camera, point, e0, e1, v_means2d[i, 0], v_means2d[i, 1], v_depths[i])
-        v_mean = _cross_rows(v_point, _view(camera))
+        v_point = _point_grad(camera, point, inverse_z, e0, e1, v_means2d[i, 0], v_means2d[i, 1], v_depths[i])
+        v_mean = _cross_rows(v_point, V)
         for k in range(3):
             v_means[i, k] += v_mean[k]
+        if v_pose is not None:
+            _add_pose_grad(v_pose[part], J, e0, e1, v_point, _triple(means, i))
 
 
 @_inline
 def _covariance_grad(xx, xy, yy, v_conic):
     """Gradient by the symmetric covariance (xx, xy, yy): -X V X with X its inverse and V the gradient by X."""
     det = xx * yy - xy * xy
-    a, b, c = yy / det, -xy / det, xx / det
+    inverse = 1.0 / det
+    a, b, c = yy * inverse, -xy * inverse, xx * inverse
     va, vb, vc = v_conic[0], 0.5 * v_conic[1], v_conic[2]
     m00, m01, m10, m11 = va * a + vb * b, va * b + vb * c, vb * a + vc * b, vb * b + vc * c
     return -(a * m00 + b * m10), -(a * m01 + b * m11), -(b * m01 + c * m11)
@@ -228,16 +254,27 @@ def _quat_grad(q, T, d0, d1):
 
 
 @_inline
-def _point_grad(camera, point, e0, e1, v_u, v_v, v_depth):
+def _point_grad(camera, point, inverse_z, e0, e1, v_u, v_v, v_depth):
     """Gradient by the point in the camera: through the pixel, the depth, and the Jacobian (e0, e1: gradient by T)."""
-    x, y, z = point
-    fx, fy, V = camera[12], camera[13], _view(camera)
-    tx, ty = _clamped(camera, point)
-    z2 = z * z
-    j_xd, j_yd = fx * _dot(e0, V[2]) / z2, fy * _dot(e1, V[2]) / z2
-    inside_x, inside_y = x / z > camera[16] and x / z < camera[17], y / z > camera[18] and y / z < camera[19]
-    v_x = fx * v_u / z - (j_xd if inside_x else 0.0)
-    v_y = fy * v_v / z - (j_yd if inside_y else 0.0)
-    v_z = v_depth - (fx * x * v_u + fy * y * v_v + fx * _dot(e0, V[0]) + fy * _dot(e1, V[1])) / z2
-    v_z += ((2 if inside_x else 1) * tx * j_xd + (2 if inside_y else 1) * ty * j_yd) / z
-    return v_x, v_y, v_z
+    V = _view(camera)
+    x_z, y_z = camera[12] * inverse_z, camera[13] * inverse_z
+    x, y = point[0] * inverse_z, point[1] * inverse_z
+    slope_x, slope_y = _slopes(camera, point, inverse_z)
+    inside_x, inside_y = x > camera[16] and x < camera[17], y > camera[18] and y < camera[19]
+    v_x, v_y = x_z * v_u, y_z * v_v
+    v_z = v_depth - x * v_x - y * v_y - inverse_z * (x_z * _dot(e0, V[0]) + y_z * _dot(e1, V[1]))
+    # J's last column is -x_z slope_x and -y_z slope_y
+    by_x, by_y = x_z * inverse_z * _dot(e0, V[2]), y_z * inverse_z * _dot(e1, V[2])
+    v_z += (2 if inside_x else 1) * slope_x * by_x + (2 if inside_y else 1) * slope_y * by_y
+    return v_x - (by_x if inside_x else 0.0), v_y - (by_y if inside_y else 0.0), v_z
+
+
+@_inline
+def _add_pose_grad(v_pose, J, e0, e1, v_point, mean):
+    """Gradient [3, 4] by the rows of T_camera_world: through the point, and through T = J V."""
+    x_z, x_d, y_z, y_d = J
+    for k in range(3):
+        v_pose[0, k] += v_point[0] * mean[k] + x_z * e0[k]
+        v_pose[1, k] += v_point[1] * mean[k] + y_z * e1[k]
+        v_pose[2, k] += v_point[2] * mean[k] + x_d * e0[k] + y_d * e1[k]
+        v_pose[k, 3] += v_point[k]

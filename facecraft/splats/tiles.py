@@ -2,6 +2,9 @@
 
 A Gaussian becomes a record of floats in depth order. With the Cholesky factor of its conic in units of log2,
 log2(alpha at (dx, dy)) = LOG2_OPACITY - (L11 dx + L21 dy)^2 - (L22 dy)^2, one exponential away from alpha.
+
+Lists are filled in two passes over parts of the Gaussians: the first packs the records and finds the tiles of each, as one
+span per row of tiles; the second sorts these into the lists, once it is known how many come before.
 """
 
 import math
@@ -12,16 +15,19 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from facecraft.splats.project import ALPHA_MIN
-from facecraft.splats.scratch import scratch
+from facecraft.splats.scratch import recycled, scratch
 from facecraft.splats.threads import run_parts
 
-TILE_WIDTH, TILE_HEIGHT = 8, 16
+TILE_WIDTH = 8
+TILE_HEIGHTS = (4, 8, 16)
 # places in a record; HALF_* bound where alpha >= 1/255, TILT is dy at its rightmost point, REACH is log2(255 opacity)
 X, Y, L11, L21, L22, LOG2_OPACITY, HALF_WIDTH, HALF_HEIGHT, TILT, REACH, COLOR = range(11)
 LOG2_ALPHA_MIN = np.float32(math.log2(ALPHA_MIN))
 
 _BINS = 11
 _PARTS = 8
+_SPANS = 4  # rows of tiles per Gaussian that there is room for at first
+_WIDTH_SHIFT = TILE_WIDTH.bit_length() - 1
 _OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
 _inline = njit(error_model="numpy", fastmath={"contract", "nsz", "arcp"}, forceinline=True)
 
@@ -34,7 +40,7 @@ class TileLists:
     `starts[r]:starts[r + 1]` belong to rank r, so that gradients are summed in a fixed order without atomics.
     """
 
-    order: np.ndarray  # [M] rank -> Gaussian
+    ranks: np.ndarray  # [N] place in the depth order, -1: not seen
     records: np.ndarray  # [M * record_size] float32
     record_size: int
     offsets: np.ndarray  # [tiles + 1]
@@ -42,7 +48,7 @@ class TileLists:
     slots: np.ndarray  # [I]
     starts: np.ndarray  # [M + 1]
     columns: int
-    rows: int
+    tile_height: int
 
 
 def list_tiles(
@@ -54,24 +60,31 @@ def list_tiles(
     opacities: np.ndarray,  # [N]
     width: int,
     height: int,
+    tile_height: int,
 ) -> TileLists:
     """Sort by depth (stable), pack and bin. The lists are exact: a tile in which alpha stays under 1/255 is left out."""
     order = sort_by_depth(depths, radii)
     M, D = len(order), colors.shape[1]
     record_size = -(-(COLOR + D) // 16) * 16
-    records = np.empty(M * record_size + 16, np.float32)
-    run_parts(_pack, _PARTS, order, means2d, conics, colors, opacities, records, record_size)
-    columns, rows = -(-width // TILE_WIDTH), -(-height // TILE_HEIGHT)
-    counts = scratch("counts", (_PARTS, columns * rows), np.int32)
-    counts[:] = 0
-    run_parts(_count_tiles, _PARTS, records, record_size, M, columns, rows, counts)
-    firsts = np.zeros(_PARTS, np.int64)
-    np.cumsum(counts.sum(1, dtype=np.int64)[:-1], out=firsts[1:])
+    records, starts = recycled(M * record_size + 16), np.empty(M + 1, np.int32)
+    ranks = np.full(len(means2d), -1, np.int32)
+    columns, rows = -(-width // TILE_WIDTH), -(-height // tile_height)
+    counts = scratch("counts", (_PARTS, columns * rows + 1), np.int32)
+    found = np.zeros((2, _PARTS), np.int64)
+    inputs, grid = (order, means2d, conics, colors, opacities), (columns, rows, tile_height.bit_length() - 1)
+    room = _SPANS * (M // _PARTS + 1)
+    while True:
+        spans = scratch("spans", (_PARTS, room, 3), np.int32)
+        run_parts(_pack, _PARTS, *inputs, *grid, records, record_size, ranks, starts, counts, spans, *found)
+        if found[0].max() <= room:
+            break
+        room = int(found[0].max())
     offsets = _to_offsets(counts)
     ids, slots = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int32)
-    starts = np.full(M + 1, offsets[-1], np.int32)
-    run_parts(_fill_tiles, _PARTS, records, record_size, M, columns, rows, counts, firsts, ids, slots, starts)
-    return TileLists(order, records, record_size, offsets, ids, slots, starts, columns, rows)
+    starts[M] = offsets[-1]
+    firsts = np.cumsum(found[1]) - found[1]
+    run_parts(_fill_lists, _PARTS, M, firsts, spans, found[0], counts, starts, ids, slots)
+    return TileLists(ranks, records, record_size, offsets, ids, slots, starts, columns, tile_height)
 
 
 def sort_by_depth(depths: np.ndarray, radii: np.ndarray) -> np.ndarray:
@@ -124,46 +137,45 @@ def _scatter_digit(digit, M, histogram, keys, ids, keys_out, ids_out):
         keys_out[to], ids_out[to] = keys[j], ids[j]
 
 
-@njit(**_OPTIONS)
-def _pack(part, parts, order, means2d, conics, colors, opacities, records, record_size):
-    M, D = order.shape[0], colors.shape[1]
+@_inline
+def _write_record(records, at, i, means2d, conics, colors, opacities):
     half_log2_e = 0.5 / math.log(2.0)
-    for r in range(part * M // parts, (part + 1) * M // parts):
-        i, at = order[r], r * record_size
-        a, b, c = np.float64(conics[i, 0]), np.float64(conics[i, 1]), np.float64(conics[i, 2])
-        det = max(a * c - b * b, 1e-30)
-        l11 = math.sqrt(half_log2_e * a)
-        log2_opacity = math.log2(opacities[i])
-        reach = max(log2_opacity - LOG2_ALPHA_MIN, 0.0)
-        half_width, half_height = math.sqrt(reach / half_log2_e * c / det), math.sqrt(reach / half_log2_e * a / det)
-        records[at + X], records[at + Y] = means2d[i, 0], means2d[i, 1]
-        records[at + L11], records[at + L21] = l11, half_log2_e * b / l11
-        records[at + L22] = math.sqrt(half_log2_e * det / a)
-        records[at + LOG2_OPACITY], records[at + REACH] = log2_opacity, reach
-        records[at + HALF_WIDTH], records[at + HALF_HEIGHT] = half_width, half_height
-        records[at + TILT] = -b / c * half_width
-        for k in range(D):
-            records[at + COLOR + k] = colors[i, k]
+    a, b, c = np.float64(conics[i, 0]), np.float64(conics[i, 1]), np.float64(conics[i, 2])
+    det = max(a * c - b * b, 1e-30)
+    l11 = math.sqrt(half_log2_e * a)
+    log2_opacity = math.log2(opacities[i])
+    reach = max(log2_opacity - LOG2_ALPHA_MIN, 0.0)
+    extent = reach / (half_log2_e * det)
+    half_width = math.sqrt(extent * c)
+    records[at + X], records[at + Y] = means2d[i, 0], means2d[i, 1]
+    records[at + L11], records[at + L21] = l11, half_log2_e * b / l11
+    records[at + L22] = math.sqrt(half_log2_e * det / a)
+    records[at + LOG2_OPACITY], records[at + REACH] = log2_opacity, reach
+    records[at + HALF_WIDTH], records[at + HALF_HEIGHT] = half_width, math.sqrt(extent * a)
+    records[at + TILT] = -b / c * half_width
+    for k in range(colors.shape[1]):
+        records[at + COLOR + k] = colors[i, k]
 
 
 @_inline
-def _pixel_tiles(low, high, tile, tiles):
-    """First and last tile that hold a pixel centre in [low, high] px (1e-3 px of tolerance); last < first if none does."""
+def _pixel_tiles(low, high, shift, tiles):
+    """First and last of tiles of 2^shift pixels with a pixel centre in [low, high] px (1e-3 px of tolerance); last < first
+    if none has."""
     first, last = math.ceil(low - 0.501), math.floor(high - 0.499)
-    if last < first or last < 0 or first >= tile * tiles:
+    if last < first or last < 0 or first >= tiles << shift:
         return 0, -1
-    return max(int(first), 0) // tile, min(int(last) // tile, tiles - 1)
+    return max(int(first), 0) >> shift, min(int(last) >> shift, tiles - 1)
 
 
 @_inline
-def _row_span(records, at, row, columns):
+def _row_span(records, at, row, columns, height_shift):
     """First and last tile column that the ellipse alpha >= 1/255 meets in a row of tiles."""
     x, y = records[at + X], records[at + Y]
     half_width, half_height, tilt = records[at + HALF_WIDTH], records[at + HALF_HEIGHT], records[at + TILT]
-    top = np.float32(row * TILE_HEIGHT) + np.float32(0.5) - y
-    bottom = np.float32(row * TILE_HEIGHT + TILE_HEIGHT) - np.float32(0.5) - y
+    top = np.float32(row << height_shift) + np.float32(0.5) - y
+    bottom = np.float32((row + 1) << height_shift) - np.float32(0.5) - y
     if top <= -half_height and half_height <= bottom:
-        return _pixel_tiles(x - half_width, x + half_width, TILE_WIDTH, columns)
+        return _pixel_tiles(x - half_width, x + half_width, _WIDTH_SHIFT, columns)
     top, bottom = max(top, -half_height), min(bottom, half_height)
     l21, l22, reach = records[at + L21], records[at + L22], records[at + REACH]
     zero, inverse = np.float32(0), np.float32(1) / records[at + L11]
@@ -175,51 +187,81 @@ def _row_span(records, at, row, columns):
         right = half_width
     if top <= -tilt and -tilt <= bottom:
         left = -half_width
-    return _pixel_tiles(x + left, x + right, TILE_WIDTH, columns)
-
-
-@_inline
-def _rows_of(records, at, rows):
-    y, half = records[at + Y], records[at + HALF_HEIGHT]
-    return _pixel_tiles(y - half, y + half, TILE_HEIGHT, rows)
+    return _pixel_tiles(x + left, x + right, _WIDTH_SHIFT, columns)
 
 
 @njit(**_OPTIONS)
-def _count_tiles(part, parts, records, record_size, M, columns, rows, counts):
+def _pack(
+    part,
+    parts,
+    order,
+    means2d,
+    conics,
+    colors,
+    opacities,
+    columns,
+    rows,
+    height_shift,
+    records,
+    record_size,
+    ranks,
+    starts,
+    counts,
+    spans,
+    span_counts,
+    slot_counts,
+):
+    """Records, and `spans` [parts, room, 3] (rank, first and last tile) of each part in order, `span_counts` many.
+
+    Spans beyond the room are counted only. `starts` is the first slot of a rank within the part. The running sum of
+    `counts` [parts, tiles + 1] is how often the part sees a tile.
+    """
+    M, room, span, slot = order.shape[0], spans.shape[1], 0, 0
+    counts[part] = 0
     for r in range(part * M // parts, (part + 1) * M // parts):
         at = r * record_size
-        top, bottom = _rows_of(records, at, rows)
+        _write_record(records, at, order[r], means2d, conics, colors, opacities)
+        ranks[order[r]], starts[r] = r, slot
+        y, half_height = records[at + Y], records[at + HALF_HEIGHT]
+        top, bottom = _pixel_tiles(y - half_height, y + half_height, height_shift, rows)
         for row in range(top, bottom + 1):
-            left, right = _row_span(records, at, row, columns)
-            for tile in range(row * columns + left, row * columns + right + 1):
-                counts[part, tile] += 1
+            left, right = _row_span(records, at, row, columns, height_shift)
+            if left <= right:
+                first, last = row * columns + left, row * columns + right
+                counts[part, first] += 1
+                counts[part, last + 1] -= 1
+                if span < room:
+                    spans[part, span, 0], spans[part, span, 1], spans[part, span, 2] = r, first, last
+                span += 1
+                slot += last - first + 1
+    span_counts[part], slot_counts[part] = span, slot
 
 
 @njit(**_OPTIONS)
 def _to_offsets(counts):
-    """Turn counts [parts, tiles] into the place where each part starts to write in each tile; returns the tile offsets."""
-    parts, tiles = counts.shape
-    offsets = np.empty(tiles + 1, np.int32)
+    """Turn counts [parts, tiles + 1] into the place where each part starts to write in each tile; returns the tile offsets."""
+    parts, tiles = counts.shape[0], counts.shape[1] - 1
+    offsets, seen = np.empty(tiles + 1, np.int32), np.zeros(parts, np.int32)
     total = 0
     for tile in range(tiles):
         offsets[tile] = total
         for part in range(parts):
-            total, counts[part, tile] = total + counts[part, tile], total
+            seen[part] += counts[part, tile]
+            counts[part, tile] = total
+            total += seen[part]
     offsets[tiles] = total
     return offsets
 
 
 @njit(**_OPTIONS)
-def _fill_tiles(part, parts, records, record_size, M, columns, rows, places, firsts, ids, slots, starts):
+def _fill_lists(part, parts, M, firsts, spans, span_counts, places, starts, ids, slots):
+    """Sort the spans of a part into the lists, from `places` on; its slots begin at `firsts[part]`."""
     slot = firsts[part]
     for r in range(part * M // parts, (part + 1) * M // parts):
-        at = r * record_size
-        starts[r] = slot
-        top, bottom = _rows_of(records, at, rows)
-        for row in range(top, bottom + 1):
-            left, right = _row_span(records, at, row, columns)
-            for tile in range(row * columns + left, row * columns + right + 1):
-                place = places[part, tile]
-                places[part, tile] = place + 1
-                ids[place], slots[place] = r, slot
-                slot += 1
+        starts[r] += slot
+    for span in range(span_counts[part]):
+        for tile in range(spans[part, span, 1], spans[part, span, 2] + 1):
+            place = places[part, tile]
+            places[part, tile] = place + 1
+            ids[place], slots[place] = spans[part, span, 0], slot
+            slot += 1
