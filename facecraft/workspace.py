@@ -57,6 +57,15 @@ def producer(name: str) -> str:
     return next(stage for folder, stage in PRODUCERS.items() if name == folder or name.startswith(folder + "/"))
 
 
+def check_name(name: str) -> str:
+    """The name of a result, which becomes a folder; InputError when it could be more than that."""
+    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
+        raise InputError(
+            f"name {name!r} of the result is not letters, digits, '-', '_' and '.'; give another with --out"
+        )
+    return name
+
+
 class Workspace:
     """The folder of one subject. `Workspace.open` for an existing one, `Workspace.create` also makes it."""
 

@@ -13,8 +13,7 @@ from typing import Annotated
 
 import typer
 
-from facecraft.errors import InputError
-from facecraft.workspace import Workspace
+from facecraft.workspace import Workspace, check_name
 
 READS = ("avatar/avatar.safetensors",)
 WRITES = ("renders",)
@@ -42,11 +41,7 @@ def main(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
     force: Annotated[bool, typer.Option(help="run even when up to date")] = False,
 ) -> Path:
-    name = out or Path(motion or camera or "front").stem
-    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
-        raise InputError(
-            f"name {name!r} of the result is not letters, digits, '-', '_' and '.'; give another with --out"
-        )
+    name = check_name(out or Path(motion or camera or "front").stem)
     look = dict(camera=camera, motion=motion, expression=expression, head_turn=head_turn, size=size, fps=fps)
     files = tuple(path for path in map(Path, (camera, motion)) if path.is_file())
     options = {**look, "edit": edit, "background": background, "device": device}

@@ -5,6 +5,8 @@ import html.parser
 import json
 import math
 import shutil
+import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,12 @@ from typer.testing import CliRunner
 
 from facecraft.cli import app
 from facecraft.errors import InputError
+from facecraft.evaluation.measures import ASKED, MEASURES
+from facecraft.evaluation.pairs import Pair, Shown, align_face
+from facecraft.evaluation.protocols import PROTOCOLS
+from facecraft.evaluation.published import PUBLISHED
 from facecraft.evaluation.results import Results, Row
+from facecraft.face.landmarks import Face
 from facecraft.image import write_png
 
 QUICK = "l1,mse,psnr,ssim"
@@ -121,3 +128,148 @@ def test_an_avatar_against_its_photo(astronaut_workspace, tmp_path):
     before = report.stat().st_mtime_ns
     stage.main(workspace, metrics="psnr,ssim,akd")
     assert report.stat().st_mtime_ns == before
+
+
+def test_two_films(folders, tmp_path):
+    from facecraft.image import to_bytes
+    from facecraft.video import VideoWriter
+
+    rng = np.random.default_rng(1)
+    base = np.kron(rng.random((6, 6, 3)), np.ones((16, 16, 1)))
+    for name, shift in (("a.mp4", 0.0), ("b.mp4", 0.1), ("short.mp4", 0.0)):
+        with VideoWriter(tmp_path / name, 25) as writer:
+            for i in range(3 if name == "short.mp4" else 5):
+                writer.write(to_bytes(np.clip(0.8 * np.roll(base, i, 1) + shift, 0, 1)))
+    data = json.loads(
+        (stage.main(tmp_path / "a.mp4", tmp_path / "b.mp4", metrics="l1,jitter").parent / "metrics.json").read_text()
+    )
+    assert data["count"] == 5 and data["summary"]["all"]["l1"]["mean"] == pytest.approx(0.1, abs=0.01)
+    assert data["sets"]["jitter"]["value"] is None and data["sets"]["jitter"]["n"] == 0  # no faces
+    with pytest.raises(InputError, match="short.mp4 ends after 3 frames"):
+        stage.main(tmp_path / "a.mp4", tmp_path / "short.mp4", metrics="l1")
+
+
+def test_what_is_missing_is_named_and_nothing_takes_its_place(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+    report = stage.main(*folders, metrics="psnr,lpips,fid,clip-i,jod")
+    data = json.loads((report.parent / "metrics.json").read_text())
+    assert set(data["missing"]) == {"lpips", "fid", "clip-i", "jod"} and set(data["summary"]["all"]) == {"psnr"}
+    assert all("run " in reason and "\n" not in reason for reason in data["missing"].values())
+    assert data["sets"] == {} and "Not measured" in report.read_text()
+
+
+def test_fid_of_few_pictures_is_no_claim():
+    from facecraft.evaluation.sets import Collector
+
+    class Colours:
+        """Stands in for Inception, whose weights are not here: the mean colour of a picture."""
+
+        def features(self, rgb):
+            return rgb.mean((0, 1))
+
+    rng = np.random.default_rng(0)
+    collector = Collector(SimpleNamespace(inception=Colours(), video=None, takes=lambda name: False, names=()))
+    for i in range(4):
+        ours, truth = (Shown(rng.random((16, 16, 3)).astype(np.float32)) for _ in range(2))
+        collector.add(Pair(str(i), "", ours, truth))
+    entry = collector.figures([])["fid"]
+    assert entry["n"] == [4, 4] and not entry["claim"] and "no claim: 4 pictures" in entry["caveat"]
+
+
+def test_identity_distribution_tells_spread_and_missing_faces():
+    from facecraft.evaluation.sets import describe_distribution
+
+    entry = describe_distribution([0.1, 0.5, math.nan, 0.9])
+    assert entry["value"] == pytest.approx(0.5) and entry["q50"] == 0.5 and entry["n"] == 3
+    assert entry["without_face"] == 1 and entry["values"] == [0.1, 0.5, 0.9]
+
+
+def make_cases(data, protocol) -> None:
+    """Two cases of every role that the protocol reads."""
+    rng = np.random.default_rng(0)
+    for case in ("ann/one", "ann/two", "bob/one"):
+        for role in ("predicted", *(comparison.role for comparison in protocol.comparisons)):
+            (data / case / role).mkdir(parents=True)
+            for i in range(2):
+                write_png(data / case / role / f"{i}.png", rng.random((24, 24, 3)))
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_puts_ours_beside_the_papers(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    make_cases(tmp_path / "data", PROTOCOLS[name])
+    simple = [m for m in PROTOCOLS[name].metrics if m in ("psnr", "ssim", "l1", "mse")]
+    report = stage.main(tmp_path / "data", protocol=name, metrics=",".join(simple or ["psnr"]))
+    data = json.loads((report.parent / "metrics.json").read_text())
+    ours, *papers = data["table"]
+    assert report.parent.name == name and ours["label"] == "ours" and set(ours["figures"]) == set(simple)
+    assert [row["label"] for row in papers] == [row.label for row in PUBLISHED[name]]
+    assert all(set(row["figures"]) <= set(PROTOCOLS[name].columns) for row in papers)
+    text = Links()
+    text.feed(report.read_text())
+    assert "Beside the paper" in text.text and all(caveat in text.text for caveat in PROTOCOLS[name].caveats)
+
+
+def test_published_figures_are_of_known_measures():
+    assert PUBLISHED.keys() == PROTOCOLS.keys()
+    for name, protocol in PROTOCOLS.items():
+        assert set(protocol.columns) <= set(MEASURES) and set(protocol.metrics) <= set(ASKED)
+        given = {measure for asked in protocol.metrics for measure in ASKED[asked]}
+        assert set(protocol.columns) <= given, name
+
+
+def test_means_are_of_persons_where_the_paper_means_persons():
+    rows = [Row("", group, {"psnr": value}) for group, value in (("a/1", 10), ("a/1", 20), ("a/2", 25), ("b/1", 40))]
+    results = Results("t", rows)
+    assert results.mean_of_persons("psnr") == (20 + 40) / 2 and results.mean("psnr") == (95 / 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["data", "--protocol", "none"], "protocol 'none' is not known; use facecraft4d-static"),
+        (
+            ["data", "--protocol", "joker-3d"],
+            "data has no case of this protocol; give folders with predicted/ and truth/",
+        ),
+        (["no", "--protocol", "joker-3d"], "no is not a folder"),
+        (["data", "data", "--protocol", "joker-3d"], "takes one folder of data"),
+        (["data", "data", "--out", "../x"], "name '../x' of the result"),
+    ],
+)
+def test_protocols_that_cannot_run_are_one_line(words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    result = CliRunner().invoke(app, ["eval", *words])
+    assert result.exit_code == 1 and message in result.stderr.splitlines()[-1]
+
+
+def test_a_shifted_face_is_aligned():
+    """Faces whose landmarks are given: ours is the truth two pixels to the right."""
+    truth = Shown(np.random.default_rng(0).random((40, 40, 3)).astype(np.float32))
+    ours = Shown(np.roll(truth.rgb, 2, 1))
+    points = np.random.default_rng(1).random((478, 3)) * 40
+    truth.__dict__["face"], ours.__dict__["face"] = Face(points), Face(points + [2, 0, 0])
+    assert np.abs(align_face(ours, truth).rgb - truth.rgb)[:, 2:-2].max() < 1e-4
+
+
+def test_the_report_draws_in_a_browser(folders, tmp_path):
+    """Headless Chromium, no network: every picture is decoded, and the slider shows one pair at a time."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no chromium on this machine")
+    page = stage.main(*folders, metrics=QUICK)
+    probe = """<script>addEventListener('load', () => {
+        const slider = document.querySelector('.viewer input'), shown = () => document.querySelectorAll('.viewer .shown');
+        const first = shown()[0].textContent;
+        slider.value = 2; slider.dispatchEvent(new Event('input'));
+        const bad = [...document.images].filter(i => !i.complete || i.naturalWidth === 0).length;
+        document.title = ['probe', bad, shown().length, first, shown()[0].textContent].join('|');
+    });</script></body>"""
+    probed = tmp_path / "probed.html"
+    probed.write_text(page.read_text().replace("</body>", probe))
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
+    result = subprocess.run([*command, "--dump-dom", probed.as_uri()], capture_output=True, text=True, timeout=120)
+    assert "<title>probe|0|1|00|02</title>" in result.stdout

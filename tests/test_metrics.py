@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from facecraft.errors import InputError
+from facecraft.errors import DependencyError, InputError
 from facecraft.metrics import pixels
 from facecraft.metrics.faces import keypoint_distance, landmark_jitter
 
@@ -103,3 +103,192 @@ def test_steady_motion_does_not_jitter_and_a_tremble_does():
     tremble = points + np.array([0, 1, 0, 1, 0, 1])[:, None, None] * [1.0, 0]
     assert landmark_jitter(tremble) == pytest.approx(2)
     assert math.isnan(landmark_jitter(steady[:2]))
+
+
+def test_ms_ssim_of_torchmetrics_is_within_its_own_limits():
+    pytest.importorskip("torchmetrics")
+    a, b = pictures(3, 176)
+    assert pixels.ms_ssim(a, a) == pytest.approx(1, abs=1e-6) and 0.5 < pixels.ms_ssim(a, b) < 0.999
+    with pytest.raises(InputError, match="MS-SSIM needs pictures of 161 px, not 64x64"):
+        pixels.ms_ssim(*pictures())
+
+
+def lpips_reference(net: str, stages):
+    """The package lpips with the same random network; torchvision's two networks in their published shape."""
+    import sys
+    import types
+
+    from torch import nn
+
+    def features():
+        layers = []
+        for stage in stages:
+            layers += list(stage)
+        return types.SimpleNamespace(features=nn.Sequential(*layers))
+
+    models = types.SimpleNamespace(alexnet=lambda pretrained: features(), vgg16=lambda pretrained: features())
+    stand_in = types.ModuleType("torchvision")
+    stand_in.models = models
+    before = sys.modules.get("torchvision")
+    sys.modules["torchvision"] = stand_in
+    try:
+        lpips = pytest.importorskip("lpips")
+        lpips.pretrained_networks.tv = models  # it was perhaps imported before, by the test of the other network
+        return lpips.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
+    finally:
+        sys.modules.pop("torchvision")
+        if before:
+            sys.modules["torchvision"] = before
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg"])
+def test_lpips_agrees_with_its_package(net):
+    """Random features, the package's own weights of them."""
+    torch = pytest.importorskip("torch")
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    if find_spec("lpips") is None:
+        pytest.skip("the package lpips is not installed")
+    from facecraft.metrics.perceptual import Lpips, alexnet_stages, load_heads, vgg_stages
+
+    torch.manual_seed(0)
+    stages = alexnet_stages() if net == "alex" else vgg_stages()
+    reference = lpips_reference(net, stages)
+    package = Path(find_spec("lpips").submodule_search_locations[0])
+    own = Lpips(stages, load_heads(package / f"weights/v0.1/{net}.pth"))
+    a, b = pictures(4, 80)
+    planes = [2 * torch.from_numpy(p).permute(2, 0, 1)[None] - 1 for p in (a, b)]
+    with torch.no_grad():
+        wanted = float(reference(*planes))
+    assert wanted > 0 and own.distance(a, b) == pytest.approx(wanted, rel=1e-4) and own.distance(a, a) == 0
+
+
+def test_lpips_takes_torchvisions_weights_in_their_order():
+    torch = pytest.importorskip("torch")
+    from facecraft.metrics.perceptual import alexnet_stages, fill_stages
+
+    stages = alexnet_stages()
+    state = {}
+    for number, parameter in zip((0, 3, 6, 8, 10), list(stages.parameters())[::2], strict=True):
+        state |= {f"features.{number}.weight": torch.randn_like(parameter)}
+        state |= {f"features.{number}.bias": torch.randn(len(parameter))}
+    fill_stages(stages, state | {"classifier.1.weight": torch.zeros(1)})
+    assert all(torch.equal(own, given) for own, given in zip(stages.parameters(), state.values(), strict=True))
+
+
+def test_absent_weights_are_named_with_the_command_that_gets_them(tmp_path, monkeypatch):
+    from facecraft.metrics.networks import ALEXNET, INCEPTION
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(DependencyError, match=r"run `curl -fL --create-dirs -o \S+inception-2015-12-05.pt https://"):
+        INCEPTION.require()
+    ALEXNET.path.parent.mkdir(parents=True)
+    ALEXNET.path.write_bytes(b"something else")
+    with pytest.raises(InputError, match="not the file that its name says"):
+        ALEXNET.require()
+
+
+@pytest.mark.parametrize("count", [12, 200])
+def test_frechet_distance_agrees_with_its_definition(count):
+    """clean-fid's own formula: means, covariances and the root of their product; also with fewer pictures than features."""
+    from scipy.linalg import sqrtm
+
+    from facecraft.metrics.distribution import frechet_distance
+
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((count, 30)), rng.standard_normal((count + 5, 30)) * rng.uniform(0.5, 2, 30) + 0.3
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    jitter = 1e-10 * np.eye(30)
+    root = sqrtm((first + jitter) @ (second + jitter)).real
+    wanted = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(first + second - 2 * root)
+    assert frechet_distance(a, b) == pytest.approx(wanted, rel=1e-4)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-8)
+    with pytest.raises(InputError, match="the first set has 1"):
+        frechet_distance(a[:1], b)
+
+
+def test_frechet_distance_of_shifted_features_is_the_shift():
+    from facecraft.metrics.distribution import frechet_distance
+
+    features = np.random.default_rng(1).standard_normal((50, 8))
+    assert frechet_distance(features, features + 2) == pytest.approx(8 * 4)
+
+
+def test_a_plane_seen_from_two_sides_is_consistent_and_a_changed_one_is_not():
+    """A textured plane at 1 m whose colours depend only on the world: the error is that of sampling."""
+    from facecraft.camera import Camera, look_at
+    from facecraft.metrics.consistency import reprojection_error
+
+    def view(x: float):
+        camera = Camera(96, 96, 120.0, 120.0, 48.0, 48.0, look_at(np.array([x, 0, 1.0]), np.array([0.0, 0, 0])))
+        pixels = np.stack(np.meshgrid(np.arange(96) + 0.5, np.arange(96) + 0.5), -1)
+        ray = camera.unproject(pixels, np.ones((96, 96))) - camera.centre
+        depth = -camera.centre[2] / ray[..., 2]
+        points = camera.centre + ray * depth[..., None]
+        rgb = 0.5 + 0.4 * np.sin(points[..., :1] * [20, 25, 30] + points[..., 1:2] * [11, 7, 5])
+        return rgb, np.ones((96, 96)), depth, camera
+
+    one, two = view(0.0), view(0.2)
+    error, share = reprojection_error(*one, *two)
+    assert error < 2e-3 and share > 0.7
+    assert reprojection_error(*one, two[0] + 0.1, *two[1:])[0] == pytest.approx(0.1, abs=2e-3)
+    hidden = reprojection_error(*one, two[0], two[1], two[2] - 0.1, two[3])
+    assert math.isnan(hidden[0]) and hidden[1] == 0
+
+
+def test_turned_and_grimacing_heads_by_a_known_amount():
+    """Landmarks of the head itself, so that the fit can find them again."""
+    from facecraft.camera import Camera
+    from facecraft.head.model import load_head
+    from facecraft.metrics.reenactment import expression_distance, fit_pose, pose_distance
+
+    head, size = load_head(), 256
+
+    def project(jaw: float, yaw_deg: float) -> np.ndarray:
+        points = head.landmarks(head.vertices(head.expression_vector({"jawOpen": jaw})))[0].double().numpy()
+        angle = math.radians(yaw_deg)
+        turn = np.array([[math.cos(angle), 0, math.sin(angle)], [0, 1, 0], [-math.sin(angle), 0, math.cos(angle)]])
+        T = np.eye(4)
+        T[:3, :3], T[:3, 3] = np.diag([1.0, -1, -1]) @ turn, [0, 0, 0.8]
+        return Camera(size, size, 2.2 * size, 2.2 * size, size / 2, size / 2, T).project(points)
+
+    rest, turned, open_jaw = (fit_pose(project(*how), size, size) for how in ((0, 0), (0, 12), (0.5, 0)))
+    assert pose_distance(rest, turned) == pytest.approx(12, abs=1.5) and pose_distance(rest, rest) < 1e-3
+    assert expression_distance(rest, open_jaw) > 3 * expression_distance(rest, turned)
+
+
+def test_cosine_and_the_chip_of_arcface():
+    from facecraft.face.identity import ARCFACE_POINTS, ARCFACE_TEMPLATE, arcface_chip, cosine
+
+    assert cosine(np.array([1.0, 0]), np.array([3.0, 3])) == pytest.approx(math.sqrt(0.5))
+    rng = np.random.default_rng(0)
+    picture = rng.random((112, 112, 3)).astype(np.float32)
+    landmarks = np.zeros((478, 3))
+    landmarks[list(ARCFACE_POINTS), :2] = ARCFACE_TEMPLATE
+    assert np.array_equal(arcface_chip(picture, landmarks), np.round(picture * 255).astype(np.uint8))
+    landmarks[:, :2] = 2 * landmarks[:, :2]
+    large = picture.repeat(2, 0).repeat(2, 1)
+    difference = arcface_chip(large, landmarks) / 255 - picture
+    assert np.abs(difference[2:-2, 2:-2]).max() < 0.01
+
+
+def test_an_embedder_that_is_not_there_is_told():
+    from facecraft.face.identity import load_embedder
+
+    with pytest.raises(InputError, match="embedder 'arcface' is not known; use dlib"):
+        load_embedder("arcface")
+    with pytest.raises(InputError, match="none.onnx does not exist"):
+        load_embedder("none.onnx")
+
+
+def test_a_similarity_is_found_again_and_is_no_reflection():
+    from scipy.spatial.transform import Rotation
+
+    from facecraft.alignment import fit_similarity
+
+    rng = np.random.default_rng(0)
+    points, turn = rng.standard_normal((20, 3)), Rotation.from_rotvec([0.4, -1.0, 0.3]).as_matrix()
+    scale, rotation, shift = fit_similarity(points, 1.7 * points @ turn.T + [1, 2, 3])
+    assert scale == pytest.approx(1.7) and np.allclose(rotation, turn) and np.allclose(shift, [1, 2, 3])
+    assert np.linalg.det(fit_similarity(points, points * [1, 1, -1])[1]) == pytest.approx(1)

@@ -1,15 +1,24 @@
 """Run an evaluation: measure all pairs, write metrics.json, images.csv and report.html."""
 
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
+from facecraft.device import torch_device
+from facecraft.errors import InputError
+from facecraft.evaluation.cases import case_pairs, choose_protocol, find_cases
 from facecraft.evaluation.gallery import MOST, Exhibit, make_exhibit
-from facecraft.evaluation.meter import ASKED, Meter, parse_metrics
-from facecraft.evaluation.page import make_page
-from facecraft.evaluation.pairs import Pair, Region, list_pictures, pair_up
-from facecraft.evaluation.results import Results, Row
-from facecraft.evaluation.subject import load_subject, subject_pairs
+from facecraft.evaluation.measures import MEASURES, PICTURE, parse_metrics
+from facecraft.evaluation.meter import Meter, Tools
+from facecraft.evaluation.page import figure_text, make_page
+from facecraft.evaluation.pairs import VIDEOS, Pair, Region, frame_rate, list_pictures, pair_up
+from facecraft.evaluation.protocols import Protocol
+from facecraft.evaluation.published import PUBLISHED
+from facecraft.evaluation.results import Results, Row, TableRow
+from facecraft.evaluation.sets import Collector
+from facecraft.evaluation.subject import load_subject, measure_consistency, subject_pairs
 from facecraft.progress import log, track
 from facecraft.records import disk_errors, write_atomic
 from facecraft.workspace import Workspace
@@ -17,55 +26,142 @@ from facecraft.workspace import Workspace
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure, and with what; as of `facecraft eval`."""
+    """What to measure, where, and with what; as of `facecraft eval`."""
 
     metrics: str = ""
     region: Region = "head"
-    embedder: str = "dlib"
-    device: str = "auto"
+    align: bool = False
+    tools: Tools = field(default_factory=Tools)
+
+
+def make_options(chosen: dict, tools: dict) -> Options:
+    """Of plain values, as the command line has them."""
+    return Options(**chosen, tools=Tools(**tools))
+
+
+def evaluate_data(
+    subject: Path,
+    truth: Path | None,  # None for a protocol
+    protocol: str,
+    folder: Path,
+    options: Options,
+) -> Path:
+    """Two folders or videos, or a protocol: the path of the report."""
+    if protocol and truth is not None:
+        raise InputError(f"--protocol {protocol} takes one folder of data, not also {truth}; see docs/eval.md")
+    if protocol:
+        evaluate_protocol(protocol, subject, folder, options)
+    else:
+        evaluate_pairs(subject, truth, folder, options)
+    return folder / "report.html"
 
 
 def evaluate_workspace(workspace: Workspace, options: Options, output: Callable[[str], Path]) -> Results:
     """Measure the avatar of a workspace; `output` makes paths of the names of files, see StageRun.output."""
-    from facecraft.device import torch_device
-
-    subject = load_subject(workspace, torch_device(options.device))
+    names = parse_metrics(options.metrics, (*PICTURE, "consistency"))
+    subject = load_subject(workspace, torch_device(options.tools.device))
     results = Results(f"{workspace.path.resolve().name}: the avatar and its photo")
     if subject.truth:
         results.notes.append(
-            "True cameras are carried over by the similarity that fits the true face onto the avatar's; "
-            f"scale {1 / subject.similarity[0]:.3f} of the true head to the avatar's."
+            "True cameras are carried over by the similarity that fits the true face onto the avatar's; the true head is "
+            f"{1 / subject.similarity[0]:.3f} times the size of the avatar's."
         )
-    exhibits = _measure(subject_pairs(subject, options.region), subject.comparisons, results, options)
+        if options.region == "head":
+            results.notes.append("Pixels and outlines are compared where the truth shows no clothes.")
+    exhibits = _measure(subject_pairs(subject, options.region), subject.comparisons, names, results, options)
+    if "consistency" in names:
+        results.sets["consistency"] = measure_consistency(subject)
     write_results(results, exhibits, output)
     return results
 
 
 def evaluate_pairs(predicted: Path, truth: Path, folder: Path, options: Options) -> Results:
     """Measure two folders of pictures or two videos; the results go into `folder`."""
+    film = predicted.suffix.lower() in VIDEOS
+    names = parse_metrics(options.metrics, (*PICTURE, "fid", *(("jod", "jitter") if film else ())))
     results = Results(f"{predicted.name} against {truth.name}")
     total = len(list_pictures(predicted)) if predicted.is_dir() else None
-    exhibits = _measure(pair_up(predicted, truth, options.region), total, results, options)
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_results(results, exhibits, lambda name: folder / name)
+    pairs = pair_up(predicted, truth, options.region, align=options.align)
+    exhibits = _measure(pairs, total, names, results, options, frame_rate(truth))
+    _write_to(folder, results, exhibits)
     return results
 
 
-def _measure(pairs: Iterable[Pair], total: int | None, results: Results, options: Options) -> list[Exhibit]:
+def evaluate_protocol(name: str, data: Path, folder: Path, options: Options) -> Results:
+    """Run a paper's protocol on the user's copy of its data; the results, with the paper's rows, go into `folder`."""
+    protocol = choose_protocol(name)
+    names = parse_metrics(options.metrics, protocol.metrics)
+    cases = find_cases(data, protocol)
+    device = torch_device(options.tools.device)
+    results = Results(f"{protocol.paper}: {data.resolve().name}")
+    pairs = (case_pairs(case, protocol, options.region, options.align, device) for case in cases)
+    exhibits = _measure(chain.from_iterable(pairs), None, names, results, options)
+    results.notes = [f"Protocol {name}: {protocol.data}; here {len(cases)} cases.", *protocol.caveats]
+    results.columns = protocol.columns
+    results.table = [_own_row(protocol, results, len(cases)), *_paper_rows(name)]
+    _write_to(folder, results, exhibits)
+    log.info(describe_table(results))
+    return results
+
+
+def _measure(
+    pairs: Iterable[Pair],
+    total: int | None,
+    names: tuple[str, ...],
+    results: Results,
+    options: Options,
+    fps: float = 25.0,
+) -> list[Exhibit]:
     """Take all measures into `results`; return the pictures for the report."""
-    meter = Meter(parse_metrics(options.metrics, tuple(ASKED)), options.embedder)
-    exhibits, every = [], 1
-    for number, pair in enumerate(track(pairs, "measuring", total) if total else pairs):
-        results.rows.append(Row(pair.name, pair.group, meter.measure(pair)))
-        if number % every == 0:
-            exhibits.append(make_exhibit(pair))
-        if len(exhibits) > MOST:  # a long video: keep every second
-            exhibits, every = exhibits[::2], 2 * every
-    results.nets, results.missing = meter.nets, meter.missing
+    meter = Meter(names, options.tools)
     for name, reason in meter.missing.items():
         log.warning(f"{name} is not measured: {reason}")
+    collector, exhibits, every = Collector(meter, fps), [], 1
+    for number, pair in enumerate(track(pairs, "measuring", total) if total else pairs):
+        results.rows.append(Row(pair.name, pair.group, meter.measure(pair)))
+        collector.add(pair)
+        if number % every == 0:
+            exhibits.append(make_exhibit(pair))
+        if len(exhibits) > MOST:  # a long film: keep every second
+            exhibits, every = exhibits[::2], 2 * every
+    results.nets, results.missing = meter.nets, meter.missing
+    results.sets = collector.figures([row.figures["id"] for row in results.rows if "id" in row.figures])
     return exhibits
+
+
+def _own_row(protocol: Protocol, results: Results, cases: int) -> TableRow:
+    figures, notes = {}, {}
+    for name in protocol.columns:
+        if name in results.sets:
+            figures[name] = results.sets[name]["value"]
+            if not results.sets[name].get("claim", True):
+                notes[name] = "no claim"
+            continue
+        mean = results.mean_of_persons(name) if protocol.mean == "persons" else results.mean(name)[0]
+        if not math.isnan(mean):
+            figures[name] = mean
+    return TableRow("ours", f"N = {len(results.rows)} in {cases} cases", figures, notes)
+
+
+def _paper_rows(name: str) -> list[TableRow]:
+    return [TableRow(row.label, row.where, row.figures) for row in PUBLISHED[name]]
+
+
+def describe_table(results: Results) -> str:
+    """The table of a protocol in markdown."""
+    heads = [f"{MEASURES[n].label} {MEASURES[n].unit}".strip() for n in results.columns]
+    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
+    for row in results.table:
+        cells = (figure_text(name, row.figures.get(name, math.nan)) for name in results.columns)
+        marked = (f"({c})" if name in row.notes else c for name, c in zip(results.columns, cells, strict=True))
+        lines.append(f"| {row.label}, {row.where} | " + " | ".join(marked) + " |")
+    return "\n".join(lines)
+
+
+def _write_to(folder: Path, results: Results, exhibits: list[Exhibit]) -> None:
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_results(results, exhibits, lambda name: folder / name)
 
 
 def write_results(results: Results, exhibits: list[Exhibit], output: Callable[[str], Path]) -> None:

@@ -33,7 +33,7 @@ class Exhibit:
 def make_exhibit(pair: Pair) -> Exhibit:
     """The pair at SIDE_PX with its error map, which is black outside of the mask."""
     error = None
-    if pair.paired:
+    if pair.compares == "pixels":
         difference = np.abs(pair.predicted.rgb - pair.truth.rgb).mean(2) / ERROR_WHITE
         if pair.mask is not None:
             difference = difference * pair.mask

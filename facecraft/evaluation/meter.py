@@ -1,76 +1,46 @@
-"""The measures by name, and the meter that takes them; what cannot be taken here is told, never replaced."""
+"""Takes the measures of pairs; what cannot be taken here is told, never replaced."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from facecraft.errors import DependencyError, InputError
+from facecraft.errors import DependencyError
 from facecraft.evaluation.pairs import Pair, Shown
-from facecraft.face.identity import Embedder, cosine, load_embedder
+from facecraft.face.identity import cosine, load_embedder
 from facecraft.metrics import pixels
 from facecraft.metrics.faces import LANDMARK_NET, keypoint_distance
 
 
 @dataclass(frozen=True)
-class Measure:
-    """How a measure is called and read. `better` is +1 when more is better, -1 when less is, 0 when neither."""
+class Tools:
+    """What to measure with."""
 
-    label: str
-    unit: str
-    better: int
-    decimals: int
-
-
-MEASURES = {
-    "l1": Measure("L1", "", -1, 4),
-    "mse": Measure("MSE", "", -1, 5),
-    "psnr": Measure("PSNR", "dB", 1, 2),
-    "ssim": Measure("SSIM", "", 1, 4),
-    "ms_ssim": Measure("MS-SSIM", "", 1, 4),
-    "id": Measure("ID cosine", "", 1, 3),
-    "id_distance": Measure("ID distance", "", -1, 3),
-    "akd_px": Measure("AKD", "px", -1, 2),
-    "akd": Measure("AKD", "% of face", -1, 2),
-    "iou": Measure("outline IoU", "", 1, 4),
-    "vertex_mm": Measure("face vertices", "mm", -1, 2),
-    "motion_mm": Measure("face motion", "mm", -1, 2),
-}
-"""Measures of one pair, by the name that files give them."""
-
-ASKED = {
-    **{"l1": ("l1",), "mse": ("mse",), "psnr": ("psnr",), "ssim": ("ssim",), "ms-ssim": ("ms_ssim",)},
-    **{"id": ("id", "id_distance"), "akd": ("akd_px", "akd")},
-}
-"""What --metrics asks for -> the measures that it gives."""
-
-UNPAIRED = ("id", "id_distance")
-"""Measures that compare persons, not pixels."""
-
-
-def parse_metrics(text: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    """The names in a list such as "psnr,id"; `default` when it is empty. InputError for an unknown name."""
-    names = tuple(dict.fromkeys(filter(None, (part.strip().lower() for part in text.split(",")))))
-    for name in names:
-        if name not in ASKED:
-            raise InputError(f"metric {name!r} is not known; use {', '.join(ASKED)}")
-    return names or default
+    embedder: str = "dlib"  # or an .onnx file
+    lpips: Literal["alex", "vgg"] = "alex"
+    device: str = "auto"
 
 
 class Meter:
-    """Takes the measures of pairs. `missing` tells what cannot be had here and how to get it, `nets` what was used."""
+    """Takes the measures called `names`. `missing` tells what cannot be had here and how to get it, `nets` what is used."""
 
-    def __init__(self, names: tuple[str, ...], embedder: str = "dlib"):
+    def __init__(self, names: tuple[str, ...], tools: Tools):
+        from facecraft.device import torch_device
+
         self.names, self.missing, self.nets = names, {}, {}
-        self.embedder: Embedder | None = self._open("id", lambda: load_embedder(embedder))
-        if "ms-ssim" in names:
-            self._open("ms-ssim", pixels.check_ms_ssim)
-        if self.embedder:
-            self.nets["id"] = self.embedder.name
-        if "akd" in names:
-            self.nets["akd"] = LANDMARK_NET
-        self._seen: dict[int, tuple[Shown, np.ndarray | None]] = {}
+        device = torch_device(tools.device)
+        self._open("ms-ssim", pixels.check_ms_ssim)
+        self.embedder = self._open(
+            "isd" if "isd" in names and "id" not in names else "id", lambda: load_embedder(tools.embedder)
+        )
+        self.lpips = self._open("lpips", lambda: _load_lpips(tools.lpips, device))
+        self.clip = self._open("clip-i", lambda: _load_clip(device))
+        self.inception = self._open("fid", lambda: _load_inception(device))
+        self.video = self._open("jod", _load_video_metric)
+        self._name_nets(tools)
+        self._seen: dict[tuple[str, int], tuple[Shown, object]] = {}
 
     def _open(self, name: str, load: Callable):
         if name not in self.names:
@@ -81,6 +51,21 @@ class Meter:
             self.missing[name] = str(error)
             return None
 
+    def _name_nets(self, tools: Tools) -> None:
+        from facecraft.metrics.reenactment import FIT_NET
+
+        if self.embedder:
+            self.nets["id"] = self.embedder.name
+        if self.lpips:
+            self.nets["lpips"] = f"version 0.1, {tools.lpips}"
+        if self.clip:
+            self.nets["clip-i"] = self.clip.name
+        if self.video:
+            self.nets["jod"] = self.video.name
+        for name, net in {"akd": LANDMARK_NET, "jitter": LANDMARK_NET, "aed": FIT_NET}.items():
+            if name in self.names:
+                self.nets[name] = net
+
     def takes(self, name: str) -> bool:
         """Whether a measure was asked for and can be taken."""
         return name in self.names and name not in self.missing
@@ -88,12 +73,18 @@ class Meter:
     def measure(self, pair: Pair) -> dict[str, float]:
         """The measures of one pair by name; nan where a face is needed and none is found."""
         figures = dict(pair.figures)
-        if pair.paired:
+        if pair.compares == "pixels":
             figures |= self._compare_pixels(pair)
             if self.takes("akd"):
                 figures["akd_px"], figures["akd"] = self._compare_landmarks(pair)
-        if self.takes("id"):
-            figures["id"], figures["id_distance"] = self._compare_persons(pair)
+        if pair.compares in ("pixels", "persons"):
+            if self.embedder:
+                figures["id"], figures["id_distance"] = self._compare_persons(pair)
+            if self.clip:
+                vectors = (self._once("clip", shown, lambda s: self.clip.embed(s.rgb)) for shown in _sides(pair))
+                figures["clip_i"] = cosine(*vectors)
+        if pair.compares in ("pixels", "poses") and self.takes("aed"):
+            figures["aed"], figures["apd"] = self._compare_poses(pair)
         return figures
 
     def _compare_pixels(self, pair: Pair) -> dict[str, float]:
@@ -103,28 +94,53 @@ class Meter:
         if self.takes("ms-ssim"):
             small = min(truth.shape[:2]) < pixels.SMALLEST_MS_SSIM_PX
             figures["ms_ssim"] = math.nan if small else pixels.ms_ssim(*pair.blanked)
+        if self.lpips:
+            figures["lpips"] = self.lpips.distance(*pair.blanked)
         if pair.predicted.inside is not None and pair.truth.inside is not None:
             figures["iou"] = _outline_iou(pair)
         return figures
 
     def _compare_landmarks(self, pair: Pair) -> tuple[float, float]:
-        faces = pair.predicted.face, pair.truth.face
+        faces = [shown.face for shown in _sides(pair)]
         return (math.nan, math.nan) if None in faces else keypoint_distance(*(face.landmarks for face in faces))
 
     def _compare_persons(self, pair: Pair) -> tuple[float, float]:
-        ours, theirs = self.embed(pair.predicted), self.embed(pair.truth)
+        ours, theirs = (self.embed(shown) for shown in _sides(pair))
         if ours is None or theirs is None:
             return math.nan, math.nan
         return cosine(ours, theirs), float(np.linalg.norm(ours - theirs))
 
+    def _compare_poses(self, pair: Pair) -> tuple[float, float]:
+        from facecraft.metrics.reenactment import expression_distance, fit_pose, pose_distance
+
+        def fit(shown: Shown):
+            return None if shown.face is None else fit_pose(shown.face.landmarks, *shown.rgb.shape[1::-1])
+
+        ours, theirs = (self._once("pose", shown, fit) for shown in _sides(pair))
+        if ours is None or theirs is None:
+            return math.nan, math.nan
+        return expression_distance(ours, theirs), pose_distance(ours, theirs)
+
     def embed(self, shown: Shown) -> np.ndarray | None:
-        """The embedding [D] of the largest face, or None; that of the last few pictures is kept, for references."""
-        if id(shown) not in self._seen:
-            if len(self._seen) > 8:
+        """The embedding [D] of the largest face, or None."""
+
+        def embed(shown: Shown):
+            return None if shown.face is None else self.embedder.embed(shown.rgb, shown.face.landmarks)
+
+        return self._once("id", shown, embed)
+
+    def _once(self, kind: str, shown: Shown, make: Callable[[Shown], object]):
+        """What is made of a picture, kept for the last pictures: one reference is compared with many."""
+        key = (kind, id(shown))
+        if key not in self._seen:
+            while len(self._seen) > 200:
                 self._seen.pop(next(iter(self._seen)))
-            vector = None if shown.face is None else self.embedder.embed(shown.rgb, shown.face.landmarks)
-            self._seen[id(shown)] = (shown, vector)  # the picture is kept too: an id is only its own while it lives
-        return self._seen[id(shown)][1]
+            self._seen[key] = (shown, make(shown))  # the picture is kept too: an id is only its own while it lives
+        return self._seen[key][1]
+
+
+def _sides(pair: Pair) -> tuple[Shown, Shown]:
+    return pair.predicted, pair.truth
 
 
 def _outline_iou(pair: Pair) -> float:
@@ -132,3 +148,27 @@ def _outline_iou(pair: Pair) -> float:
     counted = True if pair.ignored is None else ~pair.ignored
     ours, truth = pair.predicted.inside & counted, pair.truth.inside & counted
     return float((ours & truth).sum() / max((ours | truth).sum(), 1))
+
+
+def _load_lpips(net, device):
+    from facecraft.metrics.perceptual import load_lpips
+
+    return load_lpips(net, device)
+
+
+def _load_clip(device):
+    from facecraft.metrics.clip import ClipVision
+
+    return ClipVision(device)
+
+
+def _load_inception(device):
+    from facecraft.metrics.distribution import Inception
+
+    return Inception(device)
+
+
+def _load_video_metric():
+    from facecraft.metrics.video import load_video_metric
+
+    return load_video_metric()

@@ -1,13 +1,14 @@
 """report.html: the figures, curves and pictures of an evaluation in one file that needs nothing else and no network."""
 
 import math
+from collections.abc import Sequence
 from html import escape
 
 from facecraft import __version__
-from facecraft.evaluation.chart import draw_curve
+from facecraft.evaluation.chart import draw_curve, draw_histogram
 from facecraft.evaluation.gallery import ERROR_WHITE, Exhibit
-from facecraft.evaluation.meter import MEASURES
-from facecraft.evaluation.results import Results
+from facecraft.evaluation.measures import MEASURES
+from facecraft.evaluation.results import Results, TableRow
 
 # nothing may be fetched, whatever a name in the data smuggles in
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -40,7 +41,8 @@ if (slider) { slider.addEventListener('input', show); show(); }
 
 def make_page(results: Results, exhibits: list[Exhibit]) -> str:
     """The page as text; every string of the data is escaped."""
-    parts = [f"<h1>{escape(results.title)}</h1>", _about(results), _summary(results), _missing(results)]
+    parts = [f"<h1>{escape(results.title)}</h1>", _about(results), _table(results)]
+    parts += [_summary(results), _sets(results), _missing(results)]
     parts += [_viewer(exhibits), _curves(results), _sheet(exhibits), _rows(results)]
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -62,7 +64,7 @@ def _about(results: Results) -> str:
     return f'<p class="faint">{escape(text)}</p>' + (f"<ul>{notes}</ul>" if notes else "")
 
 
-def _heads(measures: list[str]) -> str:
+def _heads(measures: Sequence[str]) -> str:
     arrows = {1: " ↑", -1: " ↓", 0: ""}
     cells = []
     for name in measures:
@@ -70,6 +72,41 @@ def _heads(measures: list[str]) -> str:
         unit = f"<br><small>{escape(measure.unit)}</small>" if measure.unit else ""
         cells.append(f"<th>{escape(measure.label)}{arrows[measure.better]}{unit}</th>")
     return "".join(cells)
+
+
+def _table(results: Results) -> str:
+    """Ours beside the paper's rows."""
+    if not results.table:
+        return ""
+    lines = []
+    for row in results.table:
+        cells = "".join(f"<td>{_cell(row, name)}</td>" for name in results.columns)
+        style = ' class="ours"' if row is results.table[0] else ""
+        lines.append(f"<tr{style}><td>{escape(row.label)} <small>{escape(row.where)}</small></td>{cells}</tr>")
+    head = f"<tr><th></th>{_heads(results.columns)}</tr>"
+    return f'<h2>Beside the paper</h2><div class="wide"><table>{head}{"".join(lines)}</table></div>'
+
+
+def _cell(row: TableRow, measure: str) -> str:
+    text = figure_text(measure, row.figures.get(measure, math.nan))
+    note = row.notes.get(measure)
+    return f"({text}) <small>{escape(note)}</small>" if note else text
+
+
+def _sets(results: Results) -> str:
+    """FID, JOD and what else is of a whole set."""
+    items, figures = [], []
+    for name, entry in results.sets.items():
+        measure = name if name in MEASURES else "id"
+        number = figure_text(measure, entry["value"])
+        n = " and ".join(map(str, entry["n"])) if isinstance(entry["n"], list) else entry["n"]
+        label = MEASURES[name].label if name in MEASURES else name.upper()
+        note = f"; {entry['caveat']}" if "caveat" in entry else ""
+        items.append(f"<li>{escape(f'{label} {number}, N {n}{note}')}</li>")
+        if name == "isd" and entry["n"]:
+            low = min(0.0, min(entry["values"]))
+            figures.append(draw_histogram("cosines of all pairs, and how many", entry["values"], low, 1.0))
+    return f"<h2>Of the whole set</h2><ul>{''.join(items)}</ul>{''.join(figures)}" if items else ""
 
 
 def _summary(results: Results) -> str:

@@ -6,8 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 
+from facecraft.alignment import fit_similarity
 from facecraft.errors import InputError
 from facecraft.face.landmarks import Face, find_faces, read_landmarks, sees_face
 from facecraft.image import read_picture
@@ -20,6 +22,7 @@ VIDEOS = (".mp4", ".mov", ".webm", ".avi", ".mkv")
 OPAQUE = 0.5
 """Alpha from which a pixel counts as inside."""
 
+Compares = Literal["pixels", "persons", "poses"]
 Region = Literal["head", "inside", "outside", "all"]
 
 
@@ -54,7 +57,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and the truth. Without `paired` they show the same person, but not the same view: no pixel compares."""
+    """A picture of ours and what it is compared with.
+
+    `compares` "pixels": it should be equal; "persons": another view of the same person; "poses": somebody else with the
+    same expression and pose.
+    """
 
     name: str
     group: str
@@ -62,11 +69,11 @@ class Pair:
     truth: Shown
     mask: np.ndarray | None = None  # [H, W] bool
     ignored: np.ndarray | None = None  # [H, W] bool: where the outlines are not compared
-    paired: bool = True
+    compares: Compares = "pixels"
     figures: dict[str, float] = field(default_factory=dict)  # what else is known of it, by the name of the measure
 
     def __post_init__(self):
-        if self.paired:
+        if self.compares == "pixels":
             check_pair(self.predicted.rgb, self.truth.rgb, self.mask, self.name)
 
     @property
@@ -114,21 +121,34 @@ def frame_rate(source: Path, otherwise: float = 25.0) -> float:
     return read_video(source)[0] if source.suffix.lower() in VIDEOS else otherwise
 
 
-def pair_up(predicted: Path, truth: Path, region: Region = "head", group: str = "") -> Iterator[Pair]:
+def pair_up(
+    predicted: Path,
+    truth: Path,
+    region: Region = "head",
+    group: str = "",
+    compares: Compares = "pixels",
+    align: bool = False,
+) -> Iterator[Pair]:
     """Pairs of two folders, by equal names, else in their order; of two videos, frame by frame.
 
+    `align` moves ours onto the truth by the similarity of their landmarks, where both have a face.
     InputError when the two do not hold equally many pictures, or when two pictures differ in size.
     """
-    if predicted.is_dir() and truth.is_dir():
-        yield from _pair_folders(predicted, truth, region, group)
-        return
+    shots = _pair_folders(predicted, truth) if predicted.is_dir() and truth.is_dir() else _pair_films(predicted, truth)
+    for name, shown, wanted in shots:
+        mask = choose_mask(wanted, region) if compares == "pixels" else None
+        aligned = align_face(shown, wanted) if align and compares == "pixels" else shown
+        yield Pair(f"{group}/{name}" if group else name, group, aligned, wanted, mask, compares=compares)
+
+
+def _pair_films(predicted: Path, truth: Path) -> Iterator[tuple[str, Shown, Shown]]:
     theirs = read_shots(truth)
     count = 0
     for name, shown in read_shots(predicted):
         wanted = next(theirs, None)
         if wanted is None:
             raise InputError(f"{truth} ends after {count} frames, {predicted} goes on; cut both to the same frames")
-        yield _pair(f"{group}/{name}" if group else name, group, shown, wanted[1], region)
+        yield name, shown, wanted[1]
         count += 1
     if next(theirs, None) is not None:
         raise InputError(f"{predicted} ends after {count} frames, {truth} goes on; cut both to the same frames")
@@ -136,7 +156,7 @@ def pair_up(predicted: Path, truth: Path, region: Region = "head", group: str = 
         raise InputError(f"{predicted} holds no frames; give a longer video")
 
 
-def _pair_folders(predicted: Path, truth: Path, region: Region, group: str) -> Iterator[Pair]:
+def _pair_folders(predicted: Path, truth: Path) -> Iterator[tuple[str, Shown, Shown]]:
     ours, theirs = ({path.stem: path for path in list_pictures(folder)} for folder in (predicted, truth))
     common = [name for name in ours if name in theirs]
     if common and len(common) < max(len(ours), len(theirs)):
@@ -149,9 +169,17 @@ def _pair_folders(predicted: Path, truth: Path, region: Region, group: str) -> I
         )
     names = [(name, name) for name in common] or list(zip(ours, theirs, strict=True))
     for own, other in names:
-        label = f"{group}/{own}" if group else own
-        yield _pair(label, group, read_shown(ours[own]), read_shown(theirs[other]), region)
+        yield own, read_shown(ours[own]), read_shown(theirs[other])
 
 
-def _pair(name: str, group: str, shown: Shown, truth: Shown, region: Region) -> Pair:
-    return Pair(name, group, shown, truth, choose_mask(truth, region))
+def align_face(shown: Shown, truth: Shown) -> Shown:
+    """A picture turned, scaled and shifted so that its landmarks lie on those of `truth`, white around; as it is without faces."""
+    if shown.face is None or truth.face is None:
+        return shown
+    scale, rotation, shift = fit_similarity(shown.face.landmarks[:, :2], truth.face.landmarks[:, :2])
+    matrix = np.column_stack([scale * rotation, shift])
+    matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV counts from the middle of the first pixel
+    size = truth.rgb.shape[1::-1]
+    rgb = cv2.warpAffine(shown.rgb, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(1.0, 1.0, 1.0))
+    alpha = None if shown.alpha is None else cv2.warpAffine(shown.alpha, matrix, size, flags=cv2.INTER_LINEAR)
+    return Shown(rgb, alpha)

@@ -4,10 +4,10 @@ import csv
 import io
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from facecraft import __version__
-from facecraft.evaluation.meter import MEASURES
+from facecraft.evaluation.measures import MEASURES
 
 SCHEMA = "facecraft-eval/1"
 
@@ -21,6 +21,16 @@ class Row:
     figures: dict[str, float]
 
 
+@dataclass(frozen=True)
+class TableRow:
+    """One line of a protocol's table; `notes` say by measure what keeps a figure from being a claim."""
+
+    label: str
+    where: str
+    figures: dict[str, float]
+    notes: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class Results:
     """What was measured, how, and what could not be."""
@@ -31,6 +41,8 @@ class Results:
     nets: dict[str, str] = field(default_factory=dict)  # measure -> network
     missing: dict[str, str] = field(default_factory=dict)  # measure -> why, and the command to get it
     notes: list[str] = field(default_factory=list)
+    table: list["TableRow"] = field(default_factory=list)  # of a protocol: ours, then the paper's
+    columns: tuple[str, ...] = ()  # of the table
 
     @property
     def measures(self) -> list[str]:
@@ -47,6 +59,16 @@ class Results:
         rows = [row for row in self.rows if group is None or row.group == group]
         values = [v for row in rows if not math.isnan(v := row.figures.get(measure, math.nan))]
         return (sum(values) / len(values) if values else math.nan), len(values)
+
+    def mean_of_persons(self, measure: str) -> float:
+        """Mean of the persons' means of their cases' means; the person is the first folder of a case's name."""
+        persons: dict[str, list[float]] = {}
+        for group in self.groups:
+            mean, n = self.mean(measure, group)
+            if n:
+                persons.setdefault(group.split("/")[0], []).append(mean)
+        means = [sum(values) / len(values) for values in persons.values()]
+        return sum(means) / len(means) if means else math.nan
 
     def summary(self) -> dict[str, dict[str, dict]]:
         """Group -> measure -> mean and n; the group "all" has every picture."""
@@ -69,6 +91,7 @@ class Results:
             "units": {name: MEASURES[name].unit for name in self.measures},
             "summary": self.summary(),
             "sets": self.sets,
+            "table": [asdict(row) for row in self.table],
             "images": [{"name": row.name, "group": row.group} | row.figures for row in self.rows],
         }
         return json.dumps(json_safe(content), indent=1, allow_nan=False)

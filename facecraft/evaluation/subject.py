@@ -22,8 +22,11 @@ from facecraft.drive import POSES, parse_expression
 from facecraft.errors import WorkspaceError
 from facecraft.evaluation.pairs import Pair, Region, Shown, choose_mask
 from facecraft.face.portrait import load_source
+from facecraft.metrics.consistency import reprojection_error
 from facecraft.report import source_shot, turned_shots
 from facecraft.shots import Shot, render_shots
+from facecraft.splats.gaussians import dc_to_rgb
+from facecraft.splats.raster import rasterize
 from facecraft.views import View, load_views
 from facecraft.workspace import Workspace
 
@@ -135,30 +138,30 @@ def load_subject(workspace: Workspace, device: torch.device) -> Subject:
 def subject_pairs(subject: Subject, region: Region) -> Iterator[Pair]:
     """All comparisons of one avatar."""
     photo, size = subject.photo, subject.photo.rgb.shape[0]
-    yield _paired("photo", SOURCE, _show(subject, source_shot(subject.avatar, size)), photo, region)
+    yield _paired("photo", SOURCE, show(subject, source_shot(subject.avatar, size)), photo, region)
     if subject.truth is None:
         for azimuth, shot in zip(TURNS_DEG, turned_shots(subject.avatar, size, list(TURNS_DEG)), strict=True):
-            yield Pair(f"{azimuth:+.0f}°", TURNED, _show(subject, shot), photo, paired=False)
+            yield Pair(f"{azimuth:+.0f}°", TURNED, show(subject, shot), photo, compares="persons")
         return
     for view, clothes in zip(subject.truth.views, subject.truth.clothes, strict=True):
         ignored = clothes if region == "head" else None
         truth = Shown.over_white(view.rgb, view.alpha)
         if view.expression == subject.truth.photo_expression:
             name, shot = view_name(view.camera, view is subject.truth.views[0]), _as_in_photo(subject, view)
-            yield _paired(name, VIEWS, _show(subject, shot), truth, region, ignored)
+            yield _paired(name, VIEWS, show(subject, shot), truth, region, ignored)
             continue
         channels = view.expression or {}
         shot = replace(_as_in_photo(subject, view), gaze=torch.zeros(2, 2))
         shot = replace(shot, expression=subject.avatar.head.expression_vector(channels)[0])
         errors = subject.geometry_errors(channels)
-        yield _paired(expression_name(channels), EXPRESSIONS, _show(subject, shot), truth, region, ignored, errors)
+        yield _paired(expression_name(channels), EXPRESSIONS, show(subject, shot), truth, region, ignored, errors)
 
 
 def _paired(name, group, shown: Shown, truth: Shown, region: Region, ignored=None, figures=None) -> Pair:
     mask = choose_mask(truth, region)
     if mask is not None and ignored is not None:
         mask = mask & ~ignored
-    return Pair(name, group, shown, truth, mask, ignored, True, figures or {})
+    return Pair(name, group, shown, truth, mask, ignored, figures=figures or {})
 
 
 def _as_in_photo(subject: Subject, view: View) -> Shot:
@@ -166,7 +169,8 @@ def _as_in_photo(subject: Subject, view: View) -> Shot:
     return Shot(subject.carry(view.camera), avatar.expression, avatar.gaze, avatar.neck)
 
 
-def _show(subject: Subject, shot: Shot) -> Shown:
+def show(subject: Subject, shot: Shot) -> Shown:
+    """The avatar in a shot, over white, with its alpha."""
     rgba = next(render_shots(subject.avatar, [shot], None))
     return Shown.over_white(rgba[..., :3], rgba[..., 3])
 
@@ -186,3 +190,36 @@ def expression_name(channels: dict[str, float]) -> str:
             return name
     strongest = sorted(channels, key=lambda name: -channels[name])[:2]
     return " + ".join(f"{name} {channels[name]:.1f}" for name in strongest) or "neutral"
+
+
+def measure_consistency(subject: Subject, views: int = 12) -> dict:
+    """Reprojection error by depth between neighbours of `views` on the orbit, see facecraft.metrics.consistency."""
+    shots = turned_shots(subject.avatar, subject.photo.rgb.shape[0], [i * 360 / views for i in range(views)])
+    pictures = [(*_with_depth(subject.avatar, shot), shot.camera) for shot in shots]
+    errors, shares = zip(
+        *(reprojection_error(*pictures[i], *pictures[(i + 1) % views]) for i in range(views)), strict=True
+    )
+    caveat = f"between neighbours of {views} views; they share {100 * np.mean(shares):.0f} % of their pixels"
+    return {"value": float(np.nanmean(errors)), "n": views, "share": float(np.mean(shares)), "caveat": caveat}
+
+
+@torch.inference_mode()
+def _with_depth(avatar: Avatar, shot: Shot) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Straight colours [H, W, 3], alpha [H, W] and expected depth [H, W], m."""
+    device = avatar.binding.device
+    gaussians = avatar.pose(*(part.to(device) for part in (shot.expression, shot.gaze, shot.neck)))
+    like, camera = gaussians.means, shot.camera
+    pictures, alphas, _ = rasterize(
+        like,
+        gaussians.quats,
+        gaussians.scales,
+        gaussians.opacities,
+        dc_to_rgb(gaussians.sh[:, 0]).clamp_min(0),
+        torch.as_tensor(camera.T_camera_world, dtype=like.dtype, device=device)[None],
+        torch.as_tensor(camera.K, dtype=like.dtype, device=device)[None],
+        camera.width,
+        camera.height,
+        render_mode="RGB+ED",
+    )
+    rgb = pictures[0, ..., :3] / alphas[0].clamp_min(1e-6)
+    return tuple(part.cpu().numpy() for part in (rgb.clamp(0, 1), alphas[0, ..., 0], pictures[0, ..., 3]))
