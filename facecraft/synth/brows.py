@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 
 from facecraft.head.model import load_head
+from facecraft.splats.rig import triangle_frames
 from facecraft.synth import chart
 from facecraft.synth.growth import ROOT_ATLAS, Roots, scatter_roots
 from facecraft.synth.sites import texel_sites
@@ -79,6 +80,27 @@ def grow_lashes(vertices: np.ndarray, traits: BrowTraits, count: int, rng: np.ra
     return Strands(points, faces, np.full(len(points), 0.7e-4), dark, "skin", 0.3, 0.9)
 
 
+@cache
+def _lid_faces() -> np.ndarray:
+    """For each landmark [478] the triangle that carries lashes: near it, moves with it and keeps its size in a blink.
+
+    Triangles on the rim of the lids unfold: a Gaussian on them would grow several times over.
+    """
+    head = load_head()
+    shut = head.expression_vector({"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0})
+    rest, blink = head.template[None], head.vertices(expression=shut)
+    (_, before, at), (_, after, then) = (triangle_frames(v[0], head.faces) for v in (rest, blink))
+    growth = (after / before).log().abs().numpy()
+    skin = (head.face_regions == head.region_names.index("face")).numpy()
+    faces = head.landmark_faces.numpy().copy()
+    for mark in {*UPPER_LID, *LOWER_LID, *RIGHT_UPPER_LID, *RIGHT_LOWER_LID}:
+        point, moved = (head.landmarks(v)[0, mark] for v in (rest, blink))
+        apart = (at - point).norm(dim=1).numpy()
+        stray = ((then - at) - (moved - point)).norm(dim=1).numpy()
+        faces[mark] = np.argmin(np.where(skin & (apart < 5e-3), growth + stray / 2e-3 + apart / 5e-3, np.inf))
+    return faces
+
+
 def _lash_row(vertices, loop, up: int, side: float, traits: BrowTraits, count: int, rng):
     head = load_head()
     index = np.array(loop)
@@ -89,7 +111,7 @@ def _lash_row(vertices, loop, up: int, side: float, traits: BrowTraits, count: i
     at = place * (len(loop) - 1)
     low = np.minimum(at.astype(int), len(loop) - 2)
     roots = line[low] + (at - low)[:, None] * (line[low + 1] - line[low])
-    faces = head.landmark_faces.numpy()[index[np.round(at).astype(int)]]
+    faces = _lid_faces()[index[np.round(at).astype(int)]]
     outwards = 0.75 * (0.45 - place) * 2 * side  # the loops start at the outer corner
     aim = np.stack([outwards, np.full(count, 0.15 * up), np.ones(count)], 1)
     aim += 0.10 * rng.standard_normal(aim.shape)

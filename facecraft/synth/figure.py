@@ -1,6 +1,7 @@
 """A synthetic person as an avatar of ours: Gaussians on the skin and along strands, with what light needs to know."""
 
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from facecraft.head.model import load_head
 from facecraft.mesh.geometry import graph_laplacian, vertex_normals
 from facecraft.splats.gaussians import Gaussians, rgb_to_dc
 from facecraft.splats.rig import local_to_world, quaternions_from_matrices, triangle_frames, world_to_local
+from facecraft.synth.chart import band
 from facecraft.synth.labels import LABELS
 from facecraft.synth.patches import Patch
 from facecraft.synth.sites import surface_sites, texel_axes
@@ -18,7 +20,9 @@ from facecraft.synth.strands import LONGEST_OVERLAP, Strands, strand_segments, t
 
 OVERLAP = 0.7  # standard deviation of a disc over the side of its texel
 FLATNESS = 0.12
+LEAST_OUTWARD = 0.75  # cosine between a lid's normal and the ray from the eye
 SURFACE_OPACITY = 0.985
+EYE_DEPTH_M = 8e-4  # how far the eyes lie behind their mesh: shut lids touch it
 WIDENING_PX2 = 0.3  # eps2d of the splat engine
 
 
@@ -60,28 +64,48 @@ def x_axes(quats: np.ndarray) -> np.ndarray:
 
 
 def smooth_normals(vertices: np.ndarray) -> np.ndarray:
-    """Vertex normals [V, 3] of the open head, evened out a little so that triangles do not show."""
+    """Vertex normals [V, 3] of the open head, evened out a little so that triangles do not show.
+
+    What lies behind lids and lips has no say on their rims. Lids point away from the eye: the edge of the open lid, folded
+    in, shows its back in a blink.
+    """
+    outer, inner, laplacian, lids = _smoothing()
+    normals = vertex_normals(vertices, outer)
+    normals = normals - 0.5 * (laplacian @ normals)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     head = load_head()
-    normals = vertex_normals(vertices, head.faces.numpy())
-    normals = normals - 0.5 * (_laplacian() @ normals)
+    for eyeball, weight in zip((head.eyeball_left, head.eyeball_right), lids, strict=True):
+        ray = vertices - vertices[eyeball].mean(0)
+        ray /= np.linalg.norm(ray, axis=1, keepdims=True)
+        lacking = np.clip(LEAST_OUTWARD - (normals * ray).sum(1, keepdims=True), 0, None)
+        normals = normals + weight[:, None] * lacking * ray
+    behind = np.linalg.norm(normals, axis=1) < 1e-6
+    normals[behind] = vertex_normals(vertices, inner)[behind]
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
 
 
-_LAPLACIAN = []
-
-
-def _laplacian():
-    if not _LAPLACIAN:
-        head = load_head()
-        _LAPLACIAN.append(graph_laplacian(head.faces.numpy(), len(head.template)))
-    return _LAPLACIAN[0]
+@cache
+def _smoothing() -> tuple[np.ndarray, np.ndarray, object, np.ndarray]:
+    """Faces of what is seen and of the cavities behind, the Laplacian of the former, and the left and right lids [2, V]."""
+    head = load_head()
+    rest, faces = head.template.double().numpy(), head.faces.numpy()
+    cavities = [head.region_names.index(name) for name in ("eye_socket_L", "eye_socket_R", "mouth_socket")]
+    hidden = np.isin(head.face_regions.numpy(), cavities)
+    skin = head.vertex_regions.numpy() == head.region_names.index("face")
+    middles = [head.joints.double().numpy()[head.joint_names.index(f"eye_{side}")] for side in "LR"]
+    lids = [skin * band(np.linalg.norm(rest - middle, axis=1), 0.021, 0.018) for middle in middles]
+    return faces[~hidden], faces[hidden], graph_laplacian(faces[~hidden], len(rest)), np.array(lids)
 
 
 def surface_gaussians(size: int, vertices: np.ndarray, albedo: np.ndarray) -> Gaussians:
     """One flat Gaussian for each of surface_sites(size) on the mesh [V, 3], in its shape on the surface."""
     sites = surface_sites(size)
     axes = OVERLAP * texel_axes(sites, vertices)
-    return flat_gaussians(sites.interpolate(vertices), axes, SURFACE_OPACITY, albedo)
+    points = sites.interpolate(vertices)
+    eyes = sites.within("eyeball_L", "eyeball_R")
+    inward = -np.cross(axes[eyes, :, 0], axes[eyes, :, 1])
+    points[eyes] += EYE_DEPTH_M * inward / np.linalg.norm(inward, axis=1, keepdims=True)
+    return flat_gaussians(points, axes, SURFACE_OPACITY, albedo)
 
 
 def flat_gaussians(points: np.ndarray, axes: np.ndarray, opacity: float, albedo: np.ndarray) -> Gaussians:

@@ -91,7 +91,7 @@ def paint_skin(sites_size: int, traits: SkinTraits, seed: int) -> np.ndarray:
     if traits.lid_colour is not None:
         shadow = chart.band(f["upper_lids"], 0.35, 0.9) * chart.band(rest[:, 1], -0.002, 0.004)
         albedo += (0.55 * shadow)[:, None] * (traits.lid_colour - albedo)
-    lash_line = chart.band(f["lids"], 1.3e-3, 0.2e-3) * f["front"] * (0.2 + 0.8 * traits.liner)
+    lash_line = chart.band(f["lids"], 1.0e-3, 0.1e-3) * f["front"] * (0.12 + 0.65 * traits.liner)
     albedo *= 1 - 0.75 * lash_line[:, None]
     albedo *= 1 - 0.5 * chart.band(f["mouth_line"], 1.4e-3, 0.2e-3)[:, None]
     albedo *= 1 - 0.8 * f["nostrils"][:, None]
