@@ -18,6 +18,7 @@ STAGES = (
     "preprocess",
     "fit-3dmm",
     "enhance-views",
+    "drive-video",
     "coin-fit",
     "track",
     "motion",

@@ -1,24 +1,27 @@
-"""A video of somebody, read as a motion: landmarks of every frame, then one head that explains them."""
+"""Motions by the names that users give them; a video becomes one by the landmarks of every frame, which one head explains."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from facecraft.camera import Camera
-from facecraft.drive import ARKIT_NAMES, Motion
+from facecraft.curves import read_motion
+from facecraft.drive import ARKIT_NAMES, MOTIONS, Motion, built_in_motion
 from facecraft.errors import InputError
 from facecraft.face.portrait import CROP_SIDE, PRIOR_FOCAL
 from facecraft.face.watch import find_window, watch_face
 from facecraft.head.model import HeadModel, load_head
 from facecraft.head.track import HeadTrack, track_head
 from facecraft.progress import log
+from facecraft.retarget import retarget
 from facecraft.video import read_video
 
 SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v")
 LONGEST_FRAMES = 100_000
 FEWEST_SEEN = 0.5
+TOLD = 250  # frames between two lines about progress
 _FACING = np.diag([1.0, -1.0, -1.0])  # the axes of a head that looks straight into the camera
 
 
@@ -27,26 +30,60 @@ def is_video(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 
+def open_motion(name: str, fps: float) -> Motion:
+    """The motion called `name` at `fps`: a built-in one, a file of one, or a video, which is tracked and retargeted."""
+    if name in MOTIONS:
+        return built_in_motion(name, fps)
+    if not Path(name).is_file():
+        raise InputError(f"motion {name!r} is neither a file nor one of {', '.join(MOTIONS)}; check the name")
+    motion = retarget(track_video(Path(name))) if is_video(name) else read_motion(Path(name))
+    if motion.times[-1] * fps > LONGEST_FRAMES:
+        raise InputError(f"motion {name} lasts {motion.times[-1]:.0f} s; give at most {LONGEST_FRAMES} frames")
+    return motion.resampled(fps)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Landmarks [T, 478, 3] px of the frames `seen` [T] in which there was a face, of `count` in all."""
+
+    landmarks: np.ndarray
+    seen: np.ndarray
+    count: int
+    fps: float
+    camera: Camera  # intrinsics, guessed as those of a photo are
+
+
 def track_video(path: Path) -> Motion:
     """The motion of the largest face of a video, turned and moved against the camera; not yet retargeted.
 
     Frames in which the face is not seen are bridged; InputError when these are most, or when there is no face at all.
     """
-    path = Path(path)
+    path, head = Path(path), load_head()
+    watched = watch_video(path)
+    track = fit_video(head, watched)
+    errors = np.linalg.norm(track.landmarks - watched.landmarks[..., :2], axis=2).mean()
+    log.info(
+        f"{watched.count} frames at {watched.fps:g} frames/s, landmarks followed within {errors:.2f} px on average"
+    )
+    motion = to_motion(head, track, watched.seen / watched.fps)
+    return _cover(replace(motion, source=path.name), watched.count / watched.fps)
+
+
+def watch_video(path: Path) -> Watched:
+    """The landmarks of the largest face of a video; InputError when it is seen in less than half of the frames."""
     fps, frames = read_video(path)
     found = find_window(frames)
     if found is None:
         raise InputError(f"{path} shows no face in its first frames; cut it so that it begins with the face in view")
     face, window = found
-    _, frames = read_video(path)
-    landmarks, seen, size = [], [], [0, 0]
-    for number, points in enumerate(watch_face(_remember_size(frames, path, size), window)):
+    landmarks, seen, size, count = [], [], [0, 0], 0
+    for points in watch_face(_remember_size(read_video(path)[1], path, size), window):
         if points is not None:
             landmarks.append(points)
-            seen.append(number)
-        if number and number % 250 == 0:
-            log.info(f"watched {number} frames")
-    count = number + 1
+            seen.append(count)
+        count += 1
+        if count % TOLD == 0:
+            log.info(f"watched {count} frames")
     if len(seen) < max(1, FEWEST_SEEN * count):
         raise InputError(f"{path} shows the face in {len(seen)} of {count} frames only; give a video of one face")
     if len(seen) < count:
@@ -54,12 +91,12 @@ def track_video(path: Path) -> Motion:
     focal = PRIOR_FOCAL * CROP_SIDE * face.height
     height, width = size
     camera = Camera(width, height, focal, focal, width / 2, height / 2)
-    times = np.array(seen) / fps
-    head = load_head()
-    track = track_head(head, np.stack(landmarks), camera, times)
-    errors = np.linalg.norm(track.landmarks - np.stack(landmarks)[..., :2], axis=2)
-    log.info(f"{len(seen)} frames at {fps:g} frames/s, landmarks followed within {errors.mean():.2f} px on average")
-    return _cover(replace(to_motion(head, track, times), source=path.name), count / fps)
+    return Watched(np.stack(landmarks), np.array(seen), count, fps, camera)
+
+
+def fit_video(head: HeadModel, watched: Watched) -> HeadTrack:
+    """One head for what was watched."""
+    return track_head(head, watched.landmarks, watched.camera, watched.seen / watched.fps)
 
 
 def _remember_size(frames, path: Path, size: list[int]):

@@ -6,7 +6,7 @@ safetensors file for each timestep, of whatever head the workspace has: channels
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -83,15 +83,15 @@ def save_frames(
     head: HeadModel,
     poses: HeadPoses,
     cameras: list[Camera],
-    pictures: Mapping[tuple[int, int], np.ndarray],  # (timestep, camera) -> [H, W, 4] straight alpha
+    pictures: Iterable[tuple[int, int, np.ndarray]],  # timestep, camera, [H, W, 4] straight alpha
 ) -> None:
-    """Write frames/."""
+    """Write frames/; `pictures` are taken one by one."""
     for timestep in range(len(poses.expression)):
         tensors = {name: value[timestep].detach().cpu().contiguous() for name, value in poses.tensors().items()}
         metadata = {"head": head.name, "expression_names": json.dumps(head.expression_names)}
         save_file(tensors, output(f"{FOLDER}/{_param_name(timestep)}"), metadata)
     frames = []
-    for (timestep, number), rgba in sorted(pictures.items()):
+    for timestep, number, rgba in pictures:
         name = f"{timestep:05d}_{number:02d}.png"
         write_png(output(f"{FOLDER}/images/{name}"), rgba, SYNTHETIC)
         write_png(output(f"{FOLDER}/fg_masks/{name}"), rgba[..., 3])

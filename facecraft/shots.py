@@ -13,27 +13,22 @@ from torch import Tensor
 
 from facecraft.avatar import Avatar, render
 from facecraft.camera import Camera, frame_record, orbit_camera, read_frames, transforms_text
-from facecraft.curves import read_motion
 from facecraft.device import torch_device
 from facecraft.drive import (
     ARKIT_NAMES,
-    MOTIONS,
     Motion,
-    built_in_motion,
     finite_number,
     parse_expression,
     parse_turn,
     still_motion,
 )
 from facecraft.errors import InputError
-from facecraft.footage import is_video, track_video
+from facecraft.footage import is_video, open_motion
 from facecraft.image import SYNTHETIC, to_bytes, write_png
 from facecraft.progress import track
-from facecraft.retarget import retarget
 from facecraft.video import VideoWriter, copy_audio
 
 ORBIT_S = 4.0
-LONGEST_FRAMES = 100_000
 STRONGEST_EDIT = 2.0
 _FILL = 0.8
 """Share of the shorter side of the picture that the head takes in front and orbit views."""
@@ -87,7 +82,7 @@ def plan_shots(
     """
     weights, turn = parse_expression(expression), parse_turn(head_turn)
     camera = camera or ("orbit" if motion == "turntable" else "front")
-    moves = _motion(motion, fps) if motion else None
+    moves = open_motion(motion, fps) if motion else None
     cameras = None if camera == "orbit" else _cameras(avatar, camera, size)
     count = len(moves) if moves else round(ORBIT_S * fps) if cameras is None else len(cameras)
     cameras = cameras or orbit_cameras(avatar, size, np.arange(count) * 360 / count)
@@ -98,17 +93,6 @@ def plan_shots(
     poses = (torch.from_numpy(values).float() for values in (channels, moves.gaze, moves.neck))
     chosen = [cameras[i * len(cameras) // count] for i in range(count)]
     return [Shot(*frame) for frame in zip(chosen, *poses, strict=True)]
-
-
-def _motion(name: str, fps: float) -> Motion:
-    if name in MOTIONS:
-        return built_in_motion(name, fps)
-    if not Path(name).is_file():
-        raise InputError(f"motion {name!r} is neither a file nor one of {', '.join(MOTIONS)}; check the name")
-    motion = retarget(track_video(Path(name))) if is_video(name) else read_motion(Path(name))
-    if motion.times[-1] * fps > LONGEST_FRAMES:
-        raise InputError(f"motion {name} lasts {motion.times[-1]:.0f} s; give at most {LONGEST_FRAMES} frames")
-    return motion.resampled(fps)
 
 
 def _source_motion(avatar: Avatar, count: int, fps: float) -> Motion:

@@ -39,6 +39,7 @@ PRODUCERS = {
     "head": "fit-3dmm",
     "views/enhanced": "enhance-views",
     "views/expressions": "enhance-views",
+    "frames": "drive-video",
     "avatar": "coin-fit",
     "renders": "render",
     "sheet.png": "sheet",

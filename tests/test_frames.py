@@ -62,7 +62,7 @@ def workspace(scene, tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         return tmp_path / name
 
-    save_frames(output, avatar.head, poses, cameras, pictures)
+    save_frames(output, avatar.head, poses, cameras, ((*key, rgba) for key, rgba in pictures.items()))
     return Workspace(tmp_path)
 
 

@@ -1,0 +1,191 @@
+"""The open video prior: a picture of a head warped through its mesh from one expression to another.
+
+What both expressions show is taken from the picture. What only the new one shows (the inside of the mouth, lids, eyeballs)
+is the textured head, its colours drawn to those of the picture along the seam.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from facecraft.camera import Camera
+from facecraft.head.fitted import FittedHead
+from facecraft.head.interior import paint_interior
+from facecraft.head.surface import SKIN_REGIONS
+from facecraft.head.texture import render_textured
+from facecraft.mesh.atlas import make_atlas
+from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
+from facecraft.views import View
+
+FINE = 2  # samples of a pixel in each direction
+NEAR_M = 3e-3  # what lies further behind the surface is hidden by it
+SHRUNK = (
+    0.2,
+    0.55,
+)  # area in the picture over the new one: below, then above which a triangle shows too little, enough
+RIM_PX = 1.5  # skin this close to eyes and mouth has their colours in it
+SEAM_PX, MATCH_PX = 1.5, 8.0  # softness of seams, and how far colours are drawn to the picture's
+STAYED_PX = 1.0
+EDGE_PX = 1.5  # a picture's soft edge is this wide
+ALONG_PX = 12.0  # how far beside the mesh the picture moves with it
+SKIN, EYES, TEETH, MOUTH = range(4)
+HIDDEN = ("mouth_socket", "gums", "tongue", "teeth_lower")
+_PARTS = {"eyeball": EYES, "eye_socket": EYES, "teeth_upper": TEETH}  # all else inside is MOUTH
+
+
+def clean_mouth(fitted: FittedHead) -> FittedHead:
+    """The head with the model's colours inside of the mouth, but for the upper teeth: a smile that the mesh does not meet
+    exactly leaves teeth on the tongue, which show when the mouth opens."""
+    head, texture = fitted.head, fitted.texture
+    atlas = make_atlas(head.uvs.numpy(), head.faces_uv.numpy(), len(texture.albedo))
+    regions = head.face_regions.numpy()[atlas.faces]
+    hidden = np.isin(regions, [i for i, name in enumerate(head.region_names) if name in HIDDEN])
+    seen = texture.seen[atlas.rows, atlas.columns] * ~hidden
+    colours = paint_interior(head, atlas, regions, texture.albedo[atlas.rows, atlas.columns], seen)
+    albedo = texture.albedo.copy()
+    albedo[atlas.rows[hidden], atlas.columns[hidden]] = colours[hidden].clip(0, 1)
+    return replace(fitted, texture=replace(texture, albedo=albedo))
+
+
+@dataclass(frozen=True)
+class Warp:
+    """A picture, and the mesh [V, 3] m as it shows it."""
+
+    fitted: FittedHead
+    view: View
+    vertices: np.ndarray
+
+    @cached_property
+    def camera(self) -> Camera:
+        """The picture's camera, finer."""
+        return self.view.camera.resized(FINE * self.view.camera.width, FINE * self.view.camera.height)
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """What the faces [F] belong to: SKIN, EYES, upper TEETH or the rest of the MOUTH."""
+        head = self.fitted.head
+        kinds = [
+            SKIN
+            if name in SKIN_REGIONS
+            else next((kind for start, kind in _PARTS.items() if name.startswith(start)), MOUTH)
+            for name in head.region_names
+        ]
+        return np.array(kinds)[head.face_regions.numpy()]
+
+    @cached_property
+    def before(self) -> MeshBuffers:
+        return self._rasterize(self.vertices)
+
+    @cached_property
+    def picture(self) -> np.ndarray:
+        """[H, W, 6]: rgb, alpha, and distances of the pixel to the mesh and to eyes and mouth, fine px."""
+        view, size = self.view, (self.camera.width, self.camera.height)
+        rgba = np.concatenate([view.rgb, view.alpha[..., None]], 2).astype(np.float32)
+        rgba = cv2.resize(rgba, size, interpolation=cv2.INTER_LINEAR)
+        return np.dstack([rgba, _distance(self.before.mask), self._rim(self.before)])
+
+    def __call__(self, vertices: np.ndarray) -> np.ndarray:
+        """The picture [H, W, 4], straight alpha, with the mesh at `vertices` [V, 3], m."""
+        faces = self.fitted.head.faces.numpy()
+        after = self._rasterize(vertices)
+        places = self.camera.project(after.interpolate(self.vertices, faces).astype(float))
+        places[~after.mask] = 0
+        moved = self._beside(after, places)
+        sampled = _sample(self.picture, np.where(after.mask[..., None], places[..., :2], moved))
+        share = self._share(vertices, after, places, sampled)
+        painted = render_textured(self.fitted.head, vertices, self.fitted.texture, self.camera, 1)[0]
+        group = np.where(after.mask, self.groups[after.face_ids], -1)
+        painted = _draw_near(painted, sampled[..., :3], share, group)
+        share = cv2.GaussianBlur(cv2.erode(share, np.ones((3, 3))), (0, 0), SEAM_PX * FINE / 2)[..., None]
+        inside = np.concatenate([share * sampled[..., :3] + (1 - share) * painted, np.ones_like(share)], 2)
+        inside[..., 3:] = share * sampled[..., 3:4] + 1 - share
+        # beside the mesh the picture goes on, but for what the mesh uncovers, and its soft edge torn off
+        outside = sampled[..., :4].copy()
+        outside[..., 3] *= (sampled[..., 4] > EDGE_PX * FINE) | (_distance(after.mask) < EDGE_PX * FINE)
+        outside[..., 3] *= ~self.before.mask
+        return _shrink(np.where(after.mask[..., None], inside, outside).clip(0, 1))
+
+    def _rasterize(self, vertices: np.ndarray) -> MeshBuffers:
+        camera = self.camera
+        return rasterize_mesh(camera.project(vertices), self.fitted.head.faces.numpy(), camera.height, camera.width)
+
+    def _rim(self, buffers: MeshBuffers) -> np.ndarray:
+        """Distance [H, W], fine px, of each pixel to where eyes or the inside of the mouth are seen."""
+        inner = buffers.mask & (self.groups[buffers.face_ids] != SKIN)
+        return _distance(inner)
+
+    def _beside(self, after: MeshBuffers, places: np.ndarray) -> np.ndarray:
+        """Where the picture beside the mesh comes from [H, W, 2], fine px: it moves with the nearest point, less and less."""
+        height, width = after.mask.shape
+        grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), 2) + 0.5
+        distance, labels = cv2.distanceTransformWithLabels(
+            (~after.mask).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        nearest = np.zeros((labels.max() + 1, 2))
+        nearest[labels[after.mask]] = (places[..., :2] - grid)[after.mask]
+        fading = np.exp(-((distance / (ALONG_PX * FINE)) ** 2))[..., None]
+        return grid + fading * nearest[labels]
+
+    def _share(self, vertices, after: MeshBuffers, places: np.ndarray, sampled: np.ndarray) -> np.ndarray:
+        """How far [H, W] the picture shows what is seen now."""
+        x, y = (places[..., i].astype(int).clip(0, n - 1) for i, n in ((0, self.camera.width), (1, self.camera.height)))
+        there = self.before.face_ids[y, x]
+        same = (self.groups[there] == self.groups[after.face_ids]) & (there >= 0) & after.mask
+        same &= places[..., 2] < self.before.depth[y, x] + NEAR_M
+        faces = self.fitted.head.faces.numpy()
+        areas = [_areas(self.camera.project(v), faces) for v in (self.vertices, vertices)]
+        ratio = (areas[0] / np.maximum(areas[1], 1e-3))[after.face_ids]
+        shown = np.clip((ratio - SHRUNK[0]) / (SHRUNK[1] - SHRUNK[0]), 0, 1)
+        skin = self.groups[after.face_ids] == SKIN
+        dirty = skin & (sampled[..., 5] < RIM_PX * FINE) & (self._rim(after) > 2 * RIM_PX * FINE)
+        # the mesh does not know which teeth a smile shows: what lies in the mouth is taken only from where it is
+        grid = np.stack(np.meshgrid(np.arange(self.camera.width), np.arange(self.camera.height)), 2) + 0.5
+        stayed = np.abs(places[..., :2] - grid).max(2) < STAYED_PX * FINE
+        same &= (self.groups[after.face_ids] != MOUTH) | stayed
+        return (same * shown * ~dirty * (sampled[..., 3] > 0.5)).astype(np.float32)
+
+
+def _distance(mask: np.ndarray) -> np.ndarray:
+    """How far [H, W] each pixel is from the mask, px."""
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+
+
+def _areas(pixels: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Areas [F] of triangles that face the camera, px^2; 0 for the others."""
+    a, b, c = (pixels[faces[:, i], :2] for i in range(3))
+    (ux, uy), (vx, vy) = (b - a).T, (c - a).T
+    return np.maximum((uy * vx - ux * vy) / 2, 0)
+
+
+def _sample(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Bilinear samples [H, W, D] at pixels [H, W, 2], centres at .5; edges extend."""
+    x, y = (np.float32(places[..., i] - 0.5) for i in (0, 1))
+    parts = [picture[..., :4], picture[..., 4:]]
+    return np.concatenate(
+        [cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for part in parts], 2
+    )
+
+
+def _draw_near(painted: np.ndarray, seen: np.ndarray, share: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Colours of the mesh with their difference to the picture, spread from where both are known; each group on its own."""
+    out = painted.copy()
+    for kind in (SKIN, EYES, TEETH):  # the depth of the mouth is dark, whatever its rim is like
+        here = group == kind
+        weight = share * here
+        if not weight.any():
+            continue
+        spread = cv2.GaussianBlur(np.dstack([(seen - painted) * weight[..., None], weight]), (0, 0), MATCH_PX * FINE)
+        shift = spread[..., :3] / np.maximum(spread[..., 3:], 0.02)
+        out[here] += shift[here]
+    return out
+
+
+def _shrink(rgba: np.ndarray) -> np.ndarray:
+    """A fine picture [F H, F W, 4] at its size; colours are means by alpha."""
+    height, width = (n // FINE for n in rgba.shape[:2])
+    fine = rgba.reshape(height, FINE, width, FINE, 4)
+    alpha = fine[..., 3:].mean((1, 3))
+    rgb = (fine[..., :3] * fine[..., 3:]).mean((1, 3)) / np.maximum(alpha, 1e-6)
+    return np.concatenate([np.where(alpha > 0, rgb, 0), alpha], 2).astype(np.float32)

@@ -1,0 +1,118 @@
+"""Driven views: still where nothing moves, the new face where it does, the same moment in all views, readable by training."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from facecraft.stages import drive_video
+
+from facecraft.camera import Camera, orbit_camera
+from facecraft.drive import ARKIT_NAMES, Motion, built_in_motion, still_motion
+from facecraft.frames import load_frames
+from facecraft.head.fit import pose_vertices
+from facecraft.head.fitted import FittedHead
+from facecraft.head.model import load_head
+from facecraft.head.texture import Texture, render_textured
+from facecraft.prior.drive import choose_moments, drive_views, frontal_views
+from facecraft.prior.warp import Warp, clean_mouth
+from facecraft.views import View, save_views
+from facecraft.workspace import Workspace
+
+LIKE = Camera(96, 96, 300.0, 300.0, 48.0, 48.0)
+NO_GAZE = np.zeros((2, 2))
+
+
+def weights(**channels: float) -> np.ndarray:
+    return load_head().expression_vector(channels)[0].numpy()
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FittedHead:
+    """A head whose texture is smooth on the skin, so that a warp and a render must agree."""
+    head = load_head()
+    rows, columns = np.mgrid[:256, :256] / 256
+    albedo = np.stack([0.5 + 0.3 * rows, 0.4 + 0.3 * columns, np.full_like(rows, 0.4)], 2).astype(np.float32)
+    texture = Texture(albedo, np.ones((256, 256), np.float32), np.eye(9)[0])
+    camera = orbit_camera(LIKE, 0, 0, np.array([0, -0.02, 0.0]), 0.9)
+    zeros = (np.zeros(head.shape_count), np.zeros(52), NO_GAZE, np.zeros(head.template.shape))
+    return FittedHead(head, camera, *zeros, texture, np.zeros(478))
+
+
+def look(fitted: FittedHead, camera: Camera, vertices: np.ndarray) -> View:
+    rgb, alpha, depth, _ = render_textured(fitted.head, vertices, fitted.texture, camera)
+    return View(camera, rgb, alpha, depth, "texture")
+
+
+def views_of(fitted: FittedHead) -> list[View]:
+    azimuths = (0, 180, 30, -30, 90)
+    return [look(fitted, orbit_camera(LIKE, a, 0, np.array([0, -0.02, 0.0]), 0.9), fitted.vertices()) for a in azimuths]
+
+
+def test_the_same_face_is_the_same_picture(fitted):
+    view = views_of(fitted)[0]
+    driven = Warp(fitted, view, fitted.vertices())(fitted.vertices())
+    assert np.abs(driven[..., 3] - view.alpha).mean() < 0.01
+    inside = view.alpha > 0.99
+    assert np.abs(driven[..., :3] - view.rgb)[inside].mean() < 0.006
+
+
+@pytest.mark.parametrize("channels", [{"jawOpen": 0.7}, {"eyeBlinkLeft": 1, "eyeBlinkRight": 1}, {"mouthPucker": 1, "browInnerUp": 1}])
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_driven_picture_is_that_of_the_driven_head(fitted, channels, number):
+    fitted = clean_mouth(fitted)
+    view = views_of(fitted)[number]
+    vertices = pose_vertices(fitted.head, fitted.shape, weights(**channels), NO_GAZE)
+    driven, truth = Warp(fitted, view, fitted.vertices())(vertices), look(fitted, view.camera, vertices)
+    changed = np.abs(truth.rgb - view.rgb).max(2) > 0.03
+    assert changed.sum() > 5
+    off = np.abs(driven[..., :3] * driven[..., 3:] - truth.rgb * truth.alpha[..., None])
+    left = np.abs(view.rgb * view.alpha[..., None] - truth.rgb * truth.alpha[..., None])
+    assert off[changed].mean() < 0.4 * left[changed].mean()
+    assert off.mean() < 0.01
+
+
+def test_the_photo_comes_first_then_what_is_nearest_to_the_front(fitted):
+    assert frontal_views(views_of(fitted), 3) in ([0, 2, 3], [0, 3, 2])
+    assert frontal_views(views_of(fitted), 99)[-1] == 1
+
+
+def test_moments_differ_and_a_motion_that_stands_still_has_one():
+    head, motion = load_head(), built_in_motion("expressions", 10)
+    moments = choose_moments(head, motion, 8)
+    assert len(moments) == 8 and (np.diff(moments) > 0).all()
+    assert motion.expression[moments, ARKIT_NAMES.index("jawOpen")].max() > 0.55
+    assert len(choose_moments(head, still_motion(20), 8)) == 1
+
+
+def test_frames_are_synchronous_and_training_reads_them(fitted, tmp_path):
+    talk = built_in_motion("talking", 5)
+    motion = Motion(talk.expression[:9], talk.neck[:9], talk.gaze[:9], talk.times[:9])
+    drive_views(lambda name: _made(tmp_path / name), fitted, views_of(fitted), motion, 3, 4)
+    frames = load_frames(Workspace(tmp_path), fitted.head)
+    assert frames.cameras == 3 and len(frames.entries) == 12
+    moments = choose_moments(fitted.head, motion, 4)
+    assert np.allclose(frames.poses.expression, motion.expression_for(fitted.head.expression_names)[moments], atol=1e-6)
+    assert not frames.poses.neck.any() and not frames.poses.rotation.any()
+
+
+def _made(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def test_the_stage_names_what_is_missing_and_runs_once(fitted, tmp_path):
+    views = views_of(fitted)
+    photo = replace(views[0], kind="photo")
+    with Workspace.create(tmp_path / "a.ws").stage("fit-3dmm", (), {}) as run:
+        fitted.save(run, photo.rgb, photo.alpha)
+    with pytest.raises(Exception, match="enhance-views"):
+        drive_video.main(tmp_path / "a.ws")
+    with Workspace.open(tmp_path / "a.ws").stage("enhance-views", (), {}) as run:
+        save_views(run, "views/enhanced", [photo, *views[1:]])
+    folder = drive_video.main(tmp_path / "a.ws", motion="expressions", views=2, moments=3, fps=5)
+    assert sorted(p.name for p in (folder / "images").glob("*.png")) == [
+        f"0000{t}_0{c}.png" for t in range(3) for c in range(2)
+    ]
+    made = (folder / "transforms.json").stat().st_mtime_ns
+    drive_video.main(tmp_path / "a.ws", motion="expressions", views=2, moments=3, fps=5)
+    assert (folder / "transforms.json").stat().st_mtime_ns == made
