@@ -72,7 +72,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _slot_grads(tiles, ends, background, upstream, absgrad):
-    grads = scratch("grads", (len(tiles.slots) * (MOMENTS + len(background)) + LANES,))
+    grads = scratch("grads", (len(tiles.slots) * (MOMENTS + len(background)) + 2 * LANES,))
     spread = scratch("spread", (len(tiles.slots) * 2,)) if absgrad else None
     lists = (tiles.records, tiles.record_size, tiles.ids, tiles.slots, tiles.offsets, ends, tiles.columns)
     lists += (tiles.tile_height,)
@@ -85,19 +85,22 @@ def _sum_slots(part, parts, ranks, starts, conics, opacities, grads, v_means2d, 
     """Sum the slots of each Gaussian, and turn moments of d loss / d log(alpha) into gradients of its parameters."""
     N, D = v_colors.shape
     size = MOMENTS + D
-    sums = np.empty(size + LANES, np.float32)
+    sums = np.empty(size + 2 * LANES, np.float32)
     for i in range(part * N // parts, (part + 1) * N // parts):
         if i + _AHEAD < N:
-            prefetch(grads, np.intp(starts[max(ranks[i + _AHEAD], 0)]) * size)
+            ahead = np.intp(starts[max(ranks[i + _AHEAD], 0)]) * size
+            prefetch(grads, ahead)
+            prefetch(grads, ahead + 2 * LANES)
         r, opacity = ranks[i], opacities[i]
         first = end = np.intp(0)
         if r >= 0:
             first, end = np.intp(starts[r]) * size, np.intp(starts[r + 1]) * size
-        for k in range(0, size, LANES):
-            eight = broadcast(np.float32(0))
+        for k in range(0, size, 2 * LANES):
+            low = high = broadcast(np.float32(0))
             for at in range(first + k, end + k, size):
-                eight = eight + load(grads, at)
-            store(sums, k, eight)
+                low, high = low + load(grads, at), high + load(grads, at + LANES)
+            store(sums, k, low)
+            store(sums, k + LANES, high)
         a, b, c = conics[i, 0], conics[i, 1], conics[i, 2]
         v_means2d[i, 0] = a * sums[1] + b * sums[2]
         v_means2d[i, 1] = b * sums[1] + c * sums[2]

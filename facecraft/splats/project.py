@@ -32,8 +32,8 @@ class Projection(torch.autograd.Function):
         ctx.cameras = [_camera_row(V, K, *size, *limits) for V, K in zip(viewmats, Ks, strict=True)]
         arrays = [t.detach().contiguous().numpy() for t in (means, quats, scales, opacities)]
         C, N = len(viewmats), len(means)
-        means2d, conics, depths = torch.zeros(C, N, 2), torch.zeros(C, N, 3), torch.zeros(C, N)
-        radii = torch.zeros(C, N, 2, dtype=torch.int32)
+        means2d, conics, depths = torch.empty(C, N, 2), torch.empty(C, N, 3), torch.empty(C, N)
+        radii = torch.empty(C, N, 2, dtype=torch.int32)
         for c, camera in enumerate(ctx.cameras):
             results = [t[c].numpy() for t in (means2d, conics, depths, radii)]
             run_parts(_project, _PARTS, *arrays, camera, *results)
@@ -164,6 +164,8 @@ def _project(part, parts, means, quats, scales, opacities, camera, means2d, coni
     for i in range(part * N // parts, (part + 1) * N // parts):
         point = _in_camera(camera, _triple(means, i))
         depths[i] = point[2]
+        means2d[i, 0] = means2d[i, 1] = conics[i, 0] = conics[i, 1] = conics[i, 2] = 0
+        radii[i, 0] = radii[i, 1] = 0
         if not (point[2] > near and point[2] < far) or not opacities[i] >= np.float32(ALPHA_MIN):
             continue
         inverse_z = 1.0 / point[2]

@@ -27,7 +27,9 @@ def run_parts(kernel: Callable, parts: int, *args) -> None:
     futures = [_pool().submit(work) for _ in range(helpers)]
     work()
     for future in futures:
-        future.result()
+        # on a busy machine a helper may not have woken up yet, and there is nothing left to do
+        if not future.cancel():
+            future.result()
 
 
 @functools.cache

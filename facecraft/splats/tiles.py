@@ -26,6 +26,7 @@ LOG2_ALPHA_MIN = np.float32(math.log2(ALPHA_MIN))
 
 _BINS = 11
 _PARTS = 8
+_BLOCK = 64
 _SPANS = 4  # rows of tiles per Gaussian that there is room for at first
 _WIDTH_SHIFT = TILE_WIDTH.bit_length() - 1
 _OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
@@ -161,10 +162,8 @@ def _write_record(records, at, i, means2d, conics, colors, opacities):
 def _pixel_tiles(low, high, shift, tiles):
     """First and last of tiles of 2^shift pixels with a pixel centre in [low, high] px (1e-3 px of tolerance); last < first
     if none has."""
-    first, last = math.ceil(low - 0.501), math.floor(high - 0.499)
-    if last < first or last < 0 or first >= tiles << shift:
-        return 0, -1
-    return max(int(first), 0) >> shift, min(int(last) >> shift, tiles - 1)
+    first, last = int(math.ceil(low - 0.501)), int(math.floor(high - 0.499))
+    return max(first, 0) >> shift, min(last >> shift, tiles - 1) if first <= last else -1
 
 
 @_inline
@@ -174,8 +173,6 @@ def _row_span(records, at, row, columns, height_shift):
     half_width, half_height, tilt = records[at + HALF_WIDTH], records[at + HALF_HEIGHT], records[at + TILT]
     top = np.float32(row << height_shift) + np.float32(0.5) - y
     bottom = np.float32((row + 1) << height_shift) - np.float32(0.5) - y
-    if top <= -half_height and half_height <= bottom:
-        return _pixel_tiles(x - half_width, x + half_width, _WIDTH_SHIFT, columns)
     top, bottom = max(top, -half_height), min(bottom, half_height)
     l21, l22, reach = records[at + L21], records[at + L22], records[at + REACH]
     zero, inverse = np.float32(0), np.float32(1) / records[at + L11]
@@ -183,10 +180,8 @@ def _row_span(records, at, row, columns, height_shift):
     chord_bottom = math.sqrt(max(reach - (l22 * bottom) ** 2, zero))
     right = max(chord_top - l21 * top, chord_bottom - l21 * bottom) * inverse
     left = min(-chord_top - l21 * top, -chord_bottom - l21 * bottom) * inverse
-    if top <= tilt and tilt <= bottom:
-        right = half_width
-    if top <= -tilt and -tilt <= bottom:
-        left = -half_width
+    right = half_width if (top <= tilt) & (tilt <= bottom) else right
+    left = -half_width if (top <= -tilt) & (-tilt <= bottom) else left
     return _pixel_tiles(x + left, x + right, _WIDTH_SHIFT, columns)
 
 
@@ -218,22 +213,28 @@ def _pack(
     """
     M, room, span, slot = order.shape[0], spans.shape[1], 0, 0
     counts[part] = 0
-    for r in range(part * M // parts, (part + 1) * M // parts):
-        at = r * record_size
-        _write_record(records, at, order[r], means2d, conics, colors, opacities)
-        ranks[order[r]], starts[r] = r, slot
-        y, half_height = records[at + Y], records[at + HALF_HEIGHT]
-        top, bottom = _pixel_tiles(y - half_height, y + half_height, height_shift, rows)
-        for row in range(top, bottom + 1):
-            left, right = _row_span(records, at, row, columns, height_shift)
-            if left <= right:
-                first, last = row * columns + left, row * columns + right
-                counts[part, first] += 1
-                counts[part, last + 1] -= 1
-                if span < room:
-                    spans[part, span, 0], spans[part, span, 1], spans[part, span, 2] = r, first, last
-                span += 1
-                slot += last - first + 1
+    end = (part + 1) * M // parts
+    for start in range(part * M // parts, end, _BLOCK):
+        stop = min(start + _BLOCK, end)
+        # a loop of its own: the branches below would wait for its roots and logarithms
+        for r in range(start, stop):
+            _write_record(records, r * record_size, order[r], means2d, conics, colors, opacities)
+            ranks[order[r]] = r
+        for r in range(start, stop):
+            at = r * record_size
+            starts[r] = slot
+            y, half_height = records[at + Y], records[at + HALF_HEIGHT]
+            top, bottom = _pixel_tiles(y - half_height, y + half_height, height_shift, rows)
+            for row in range(top, bottom + 1):
+                left, right = _row_span(records, at, row, columns, height_shift)
+                if left <= right:
+                    first, last = row * columns + left, row * columns + right
+                    counts[part, first] += 1
+                    counts[part, last + 1] -= 1
+                    if span < room:
+                        spans[part, span, 0], spans[part, span, 1], spans[part, span, 2] = r, first, last
+                    span += 1
+                    slot += last - first + 1
     span_counts[part], slot_counts[part] = span, slot
 
 
