@@ -12,6 +12,7 @@ Usage: python benchmarks/track.py [--count N] [--size PX] (`make bench-track`)
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ import facecraft.splats.raster  # noqa: F401 - numba before torch
 from facecraft.avatar import Avatar, render
 from facecraft.camera import Camera
 from facecraft.drive import ARKIT_NAMES, Motion, built_in_motion, still_motion
-from facecraft.footage import fit_video, to_motion, watch_video
+from facecraft.footage import fit_video, lid_gaps, shut_lids, to_motion, watch_video
 from facecraft.head.model import load_head
 from facecraft.image import to_bytes
 from facecraft.retarget import retarget
@@ -63,11 +64,12 @@ def measure(index: int, size: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.mp4"
         truth = film(avatar, motion, camera, path)
-        track, seen, times, row = follow(path)
+        track, landmarks, seen, times, row = follow(path)
         width = np.ptp(truth[0, :, 0])
         error = np.linalg.norm(track.landmarks - truth[seen], axis=2).mean()
         row |= {"landmarks, % of width": 100 * error / width, "frames lost": len(truth) - len(seen)}
-        found = retarget(to_motion(load_head(), track, times), "auto")
+        found = to_motion(load_head(), track, times)
+        found = retarget(replace(found, expression=shut_lids(found.expression, lid_gaps(track, landmarks))), "auto")
         for label, names in CHANNELS.items():
             columns = [ARKIT_NAMES.index(name) for name in names]
             pair = found.expression[:, columns].ravel(), motion.expression[seen][:, columns].ravel()
@@ -118,7 +120,7 @@ def follow(path: Path):
     end = time.process_time()
     count = len(watched.seen)
     speeds = {"watch, frames/s": count / (middle - start), "fit, frames/s": count / (end - middle)}
-    return track, watched.seen, watched.seen / watched.fps, speeds
+    return track, watched.landmarks, watched.seen, watched.seen / watched.fps, speeds
 
 
 if __name__ == "__main__":

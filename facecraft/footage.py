@@ -13,7 +13,7 @@ from facecraft.errors import InputError
 from facecraft.face.portrait import CROP_SIDE, PRIOR_FOCAL
 from facecraft.face.watch import find_window, watch_face
 from facecraft.head.model import HeadModel, load_head
-from facecraft.head.track import HeadTrack, track_head
+from facecraft.head.track import LIDS, HeadTrack, track_head
 from facecraft.progress import log
 from facecraft.retarget import retarget
 from facecraft.video import read_video
@@ -21,6 +21,7 @@ from facecraft.video import read_video
 SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v")
 LONGEST_FRAMES = 100_000
 FEWEST_SEEN = 0.5
+NARROWEST_EYE_M = 5e-3  # a smaller usual gap between the lids is an eye that is shut all the time
 TOLD = 250  # frames between two lines about progress
 _FACING = np.diag([1.0, -1.0, -1.0])  # the axes of a head that looks straight into the camera
 
@@ -66,6 +67,7 @@ def track_video(path: Path) -> Motion:
         f"{watched.count} frames at {watched.fps:g} frames/s, landmarks followed within {errors:.2f} px on average"
     )
     motion = to_motion(head, track, watched.seen / watched.fps)
+    motion = replace(motion, expression=shut_lids(motion.expression, lid_gaps(track, watched.landmarks)))
     return _cover(replace(motion, source=path.name), watched.count / watched.fps)
 
 
@@ -114,6 +116,32 @@ def to_motion(head: HeadModel, track: HeadTrack, times: np.ndarray) -> Motion:
     expression = _pair_eyes(track.expression[:, columns])
     neck = Rotation.from_matrix(_FACING @ track.rotation).as_rotvec()
     return Motion(expression, neck, np.zeros((len(times), 2, 2)), times, track.translation @ _FACING)
+
+
+def lid_gaps(track: HeadTrack, landmarks: np.ndarray) -> np.ndarray:
+    """How far the lids of the left and the right eye are apart [T, 2], m, in landmarks [T, 478, 2+] px."""
+    upper, lower = np.array(LIDS).T
+    roll = np.arctan2(track.rotation[:, 1, 0], track.rotation[:, 0, 0])
+    down = np.stack([-np.sin(roll), np.cos(roll)], 1)[:, None]
+    gaps = ((landmarks[:, lower, :2] - landmarks[:, upper, :2]) * down).sum(2)
+    gaps = gaps * (track.translation[:, 2] / track.camera.fx)[:, None]
+    return gaps.reshape(len(gaps), 2, -1).mean(2)[:, ::-1]
+
+
+def shut_lids(expression: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Channels [T, 52] whose lids shut where those of the driver do; `gaps` [T, 2], m, left and right.
+
+    Tracked lids stay ajar, as a part of each blink is taken for a look down and the head's own rims are never as close as
+    the detector's. A gap below 0.4 of the driver's usual one is a blink, below 0.15 a full one.
+    """
+    out = expression.copy()
+    usual = np.maximum(np.percentile(gaps, 80, axis=0), NARROWEST_EYE_M)
+    shut = np.clip((0.4 - gaps / usual) / (0.4 - 0.15), 0, 1)
+    for eye, side in enumerate(("Left", "Right")):
+        blink, down = (ARKIT_NAMES.index(f"{name}{side}") for name in ("eyeBlink", "eyeLookDown"))
+        out[:, blink] += shut[:, eye] * (1 - out[:, blink])
+        out[:, down] *= 1 - shut[:, eye]
+    return out
 
 
 def _pair_eyes(expression: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ PRESENT = ("eyeBlinkLeft", "eyeBlinkRight", "jawOpen")
 """Channels whose absence from a neutral face is what makes it neutral, whoever it is."""
 
 # One-Euro filter: cutoff at rest in Hz, and what each unit per second adds to it
-_CHANNELS, _TURNS, _GAZE, _MOVES = (3.0, 3.0), (1.5, 20.0), (3.0, 20.0), (1.5, 100.0)
+_CHANNELS, _TURNS, _GAZE, _MOVES = (3.0, 8.0), (1.5, 20.0), (3.0, 20.0), (1.5, 100.0)
 
 
 def retarget(

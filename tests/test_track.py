@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from facecraft.camera import Camera
 from facecraft.drive import ARKIT_NAMES, Motion, built_in_motion
 from facecraft.errors import InputError
-from facecraft.footage import to_motion, track_video
+from facecraft.footage import lid_gaps, shut_lids, to_motion, track_video
 from facecraft.head.model import load_head
 from facecraft.head.track import HeadTrack, _solve_chain, track_head
 from facecraft.image import write_sample
@@ -106,3 +106,27 @@ def test_a_video_without_a_face_is_refused(tmp_path):
             writer.write(np.full((64, 64, 3), 127, np.uint8))
     with pytest.raises(InputError, match="no face"):
         track_video(tmp_path / "a.mp4")
+
+
+def test_lids_shut_where_the_drivers_do_and_only_then():
+    gaps = np.full((30, 2), 0.009)
+    gaps[10:13, 0] = [0.003, 0.001, 0.003]  # a blink of the left eye; the right one squints
+    gaps[20:23, 1] = 0.005
+    tracked = np.zeros((30, 52))
+    tracked[11, ARKIT_NAMES.index("eyeBlinkLeft")] = tracked[11, ARKIT_NAMES.index("eyeLookDownLeft")] = 0.5
+    shut = shut_lids(tracked, gaps)
+    left, right = (shut[:, ARKIT_NAMES.index(f"eyeBlink{side}")] for side in ("Left", "Right"))
+    assert left[11] == 1 and 0 < left[10] < 1 and shut[11, ARKIT_NAMES.index("eyeLookDownLeft")] == 0
+    assert not left[20:].any() and not right.any()
+
+
+def test_gaps_of_lids_are_metres_whatever_the_tilt():
+    head = load_head()
+    tilt = Rotation.from_euler("z", [[0], [40], [-70]], degrees=True).as_matrix()
+    points = head.landmarks(head.vertices())[0].double().numpy()
+    rotation = FACING @ tilt
+    seen = points @ rotation.transpose(0, 2, 1) + [0, 0, 0.8]
+    pixels = seen[..., :2] / seen[..., 2:] * CAMERA.fx + 200
+    track = HeadTrack(CAMERA, np.zeros(1), np.zeros((3, 52)), rotation, np.tile([0, 0, 0.8], (3, 1)), pixels)
+    gaps = lid_gaps(track, pixels)
+    assert np.allclose(gaps, gaps[0], atol=2e-4) and 0.007 < gaps.mean() < 0.013
