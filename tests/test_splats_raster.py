@@ -255,25 +255,32 @@ def test_missing_gsplat_names_the_command(monkeypatch):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("sampling", ["classic", "antialiased"])
+@pytest.mark.parametrize("mode", ["RGB", "D", "RGB+ED"])
 @pytest.mark.parametrize("degree", [None, 3])
-def test_cpu_and_gsplat_agree(degree):
+def test_cpu_and_gsplat_agree(degree, mode, sampling):
     if not torch.cuda.is_available():
         pytest.skip("needs CUDA")
     pytest.importorskip("gsplat")
     scene, camera = head_scene(degree=degree)
+    viewmats, Ks, size = camera["viewmats"], camera["Ks"], (camera["width"], camera["height"])
     results = []
     for device in ("cpu", "cuda"):
-        leaf = {name: value.to(device).requires_grad_() for name, value in scene.items()}
-        moved = {k: v.to(device) if torch.is_tensor(v) else v for k, v in camera.items()}
-        backgrounds = torch.full((2, 3), 0.5, device=device)
-        image, alphas, meta = rasterize(
-            **leaf, **moved, sh_degree=degree, backgrounds=backgrounds, render_mode="RGB+ED", absgrad=True
-        )
+        leaf = {
+            name: value.detach().to(device).requires_grad_() for name, value in {**scene, "viewmats": viewmats}.items()
+        }
+        options = dict(sh_degree=degree, render_mode=mode, rasterize_mode=sampling, absgrad=True)
+        if mode != "D":
+            options["backgrounds"] = torch.full((2, 3), 0.5, device=device)
+        image, alphas, meta = rasterize(*leaf.values(), Ks.to(device), *size, **options)
         meta["means2d"].retain_grad()
         (image.square().sum() + alphas.sum()).backward()
-        grads = [value.grad for value in leaf.values()] + [meta["means2d"].grad, meta["means2d"].absgrad]
-        results.append([t.cpu() for t in (image, alphas, *grads)])
-    (image, alphas, *grads), (expected, expected_alphas, *expected_grads) = results
+        grads = [value.grad for value in leaf.values() if value.grad is not None]
+        grads += [meta["means2d"].grad, meta["means2d"].absgrad]
+        shapes = {name: tuple(meta[name].shape) for name in ("means2d", "radii", "depths", "conics", "opacities")}
+        results.append(([t.cpu() for t in (image, alphas, *grads)], shapes))
+    ((image, alphas, *grads), shapes), ((expected, expected_alphas, *expected_grads), expected_shapes) = results
+    assert shapes == expected_shapes and len(grads) == len(expected_grads)
     for a, b in ((image, expected), (alphas, expected_alphas)):
         error = (a - b).abs()
         assert error.quantile(0.999) <= 1e-4 and error.max() <= 1e-1
