@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-raster bench-head bench-synth gallery gallery-synth build clean
+.PHONY: help demo test check format bench bench-raster bench-head bench-fit bench-likeness bench-synth gallery gallery-synth build clean
 
 # the newest Python for which constraints.txt pins a full set comes first
 PYTHON ?= $(shell for python in python3.11 python3.10 python3.12 python3; do \
@@ -68,6 +68,13 @@ bench-resume: .venv/stamp  ## kill a training ten times and compare its end with
 
 bench-head: .venv/stamp  ## measure the open head against its sources in HEAD_DATA=FOLDER
 	$(BIN)/python benchmarks/head.py --data $(HEAD_DATA)
+
+bench-fit: .venv/stamp  ## measure the fit of the head on photos of synthetic people
+	$(BIN)/python benchmarks/fit.py --occlude
+
+bench-likeness: .venv/stamp $(PORTRAITS)  ## measure by dlib how alike fitted heads are, in PORTRAITS=FOLDER
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[eval]'
+	$(BIN)/python benchmarks/likeness.py $(PORTRAITS) --sheets build/likeness
 
 gallery: .venv/stamp $(PORTRAITS)  ## contact sheets of every portrait in PORTRAITS=FOLDER, in gallery/
 	examples/batch.sh $(PORTRAITS) build/bench 2 --quality $(QUALITY) || true

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
-from skin_texture import random_skin, skin_surface
+from skin_texture import random_eye, random_skin, skin_surface
 
 from facecraft.head.albedo import SKIN_FORMAT, layout_digest
 from facecraft.head.model import load_head
 
 SIZE = 128
 FIRST_SEED = 500_000  # far from the seeds of benchmarks/fit.py, for tuning and held out
-REGIONS = ("face", "eyeball_L", "eyeball_R", "eye_socket_L", "eye_socket_R")
+EYE_MODES, EYE_STEPS, EYE_REACH = 6, 64, 1.3  # rad, how far round the ball the profile goes
 
 
 def main() -> None:
@@ -29,23 +29,25 @@ def main() -> None:
     given = options.parse_args()
     head = load_head()
     surface = skin_surface(head, SIZE)
-    chosen = np.any([surface.region(name) for name in REGIONS], 0)
+    chosen = surface.region("face")
     rngs = (np.random.default_rng(FIRST_SEED + i) for i in range(given.skins))
-    skins = np.stack([random_skin(surface, rng, haired=False)[chosen] for rng in rngs]).reshape(given.skins, -1)
-    mean = skins.mean(0)
-    values, vectors = np.linalg.eigh((skins - mean) @ (skins - mean).T)
-    values, vectors = values[::-1][: given.modes], vectors[:, ::-1][:, : given.modes]
-    modes = vectors.T @ (skins - mean) / np.sqrt(given.skins)  # one standard deviation each
-    rest = (skins - mean) - vectors @ (vectors.T @ (skins - mean))
-    print(
-        f"{given.modes} modes leave {np.sqrt((rest**2).mean()):.4f} of {np.sqrt(((skins - mean) ** 2).mean()):.4f} rms"
-    )
-    arrays = {"mean": mean, "modes": modes}
-    arrays = {key: a.reshape(*a.shape[:-1], -1, 3).astype(np.float16) for key, a in arrays.items()}
+    skins = np.stack([random_skin(surface, rng, haired=False)[chosen] for rng in rngs])
+    angles = np.linspace(0, EYE_REACH, EYE_STEPS)
+    eyes = np.stack([random_eye(np.random.default_rng(FIRST_SEED + i))(angles) for i in range(given.skins)])
+    mean, modes = decompose(skins, given.modes)
+    eye_mean, eye_modes = decompose(eyes, EYE_MODES)
+    arrays = {"mean": mean, "modes": modes, "eye_mean": eye_mean, "eye_modes": eye_modes}
+    arrays = {key: array.astype(np.float16) for key, array in arrays.items()}
     arrays["rows"], arrays["columns"] = (
         a[chosen].astype(np.int16) for a in (surface.atlas.rows, surface.atlas.columns)
     )
-    header = {"format": SKIN_FORMAT, "size": SIZE, "layout": layout_digest(head), "skins": given.skins}
+    header = {
+        "format": SKIN_FORMAT,
+        "size": SIZE,
+        "eye_reach_rad": EYE_REACH,
+        "layout": layout_digest(head),
+        "skins": given.skins,
+    }
     header |= {
         "licence": "Apache-2.0",
         "source": "procedural skins of training/skin_texture.py",
@@ -53,6 +55,16 @@ def main() -> None:
     }
     save_file(arrays, given.out, metadata={"facecraft": json.dumps(header, sort_keys=True)})
     os.chmod(given.out, 0o644)
+
+
+def decompose(samples: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [n, 3] and principal components [count, n, 3], one standard deviation each, of samples [N, n, 3]."""
+    mean, shape = samples.mean(0), samples.shape[1:]
+    flat = (samples - mean).reshape(len(samples), -1)
+    vectors = np.linalg.eigh(flat @ flat.T)[1][:, ::-1][:, :count]
+    rest = flat - vectors @ (vectors.T @ flat)
+    print(f"{count} modes leave {np.sqrt((rest**2).mean()):.4f} of {np.sqrt((flat**2).mean()):.4f} rms")
+    return mean, (vectors.T @ flat / np.sqrt(len(samples))).reshape(count, *shape)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from facecraft.head.albedo import eye_angles
+from facecraft.head.interior import IRIS_ANGLE
 from facecraft.head.model import HeadModel
 from facecraft.mesh.atlas import Atlas, make_atlas
 
@@ -177,18 +179,24 @@ def _interior(colours, surface, skin, rng):
     inner |= {f"eye_socket_{side}": 0.6 * skin for side in "LR"}
     for name, colour in inner.items():
         colours[surface.region(name)] = colour
-    iris = np.array([0.55, 0.42, 0.32]) ** rng.uniform(0.7, 2.5) if rng.random() < 0.7 else rng.uniform(0.3, 0.65, 3)
-    white, pupil = np.array([0.88, 0.84, 0.81]) * rng.uniform(0.75, 1.05), rng.uniform(0.0018, 0.0032)
+    colour_of = random_eye(rng)
     for eye, side in enumerate("LR"):
         inside = surface.region(f"eyeball_{side}")
-        joint = surface.head.joints.double().numpy()[surface.head.joint_names.index(f"eye_{side}")]
-        arms, axis = surface.points[inside] - joint, surface.head.eye_axes.double().numpy()[eye]
-        ahead = arms @ axis
-        off = np.where(ahead > 0, np.linalg.norm(arms - ahead[:, None] * axis, axis=1), 1)
-        ball = np.tile(white, (len(arms), 1))
-        for radius, colour in ((0.006, 0.6 * iris), (0.0053, iris), (pupil, np.full(3, 0.03))):
-            ball += soft(radius - off, 0.0002)[:, None] * (colour - ball)
-        colours[inside] = ball
+        colours[inside] = colour_of(eye_angles(surface.head, surface.points[inside], eye))
+
+
+def random_eye(rng: np.random.Generator):
+    """A function from the angle to the eye's axis [n], rad, to colours [n, 3]: white, iris with a dark rim, pupil."""
+    iris = np.array([0.55, 0.42, 0.32]) ** rng.uniform(0.7, 2.5) if rng.random() < 0.7 else rng.uniform(0.3, 0.65, 3)
+    white, pupil = np.array([0.88, 0.84, 0.81]) * rng.uniform(0.75, 1.05), rng.uniform(0.12, 0.22)
+
+    def colour_of(angles: np.ndarray) -> np.ndarray:
+        ball = np.tile(white, (len(angles), 1))
+        for limit, colour in ((IRIS_ANGLE, 0.6 * iris), (0.88 * IRIS_ANGLE, iris), (pupil, np.full(3, 0.03))):
+            ball += soft(limit - angles, 0.014)[:, None] * (colour - ball)
+        return ball
+
+    return colour_of
 
 
 def _lip_line(points, marks) -> np.ndarray:

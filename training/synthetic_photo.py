@@ -17,7 +17,8 @@ from facecraft.mesh.atlas import sample_pixels, sample_texture
 from facecraft.mesh.geometry import graph_laplacian, vertex_normals
 from facecraft.mesh.raster import rasterize_mesh
 
-SHAPE_SIGMA, BUMP_M = 0.8, 0.8e-3
+SHAPE_SIGMA, BUMP_M = 0.85, 0.5e-3  # bumps of 0.8 mm on average: what the basis leaves of MakeHuman heads
+
 SKULL = np.array([0.0, 0.035, -0.085])
 
 

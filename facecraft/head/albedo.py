@@ -19,19 +19,47 @@ from facecraft.head.model import HeadModel
 from facecraft.mesh.atlas import sample_texture
 
 SKIN_FILE = Path(__file__).with_name("skin.safetensors")
-SKIN_FORMAT = "facecraft-skin/1"
+SKIN_FORMAT = "facecraft-skin/2"
 
 
 @dataclass(frozen=True)
 class SkinModel:
-    """sRGB reflectances on the atlas: `mean` [T, T, 3], `modes` [M, T, T, 3] of one standard deviation; off the face the nearest."""
+    """sRGB reflectances: `mean` [T, T, 3], `modes` [M, T, T, 3] of one standard deviation on the atlas, off the face the
+    nearest; of eyes, by the angle to their axis from 0 to `eye_reach` (rad), `eye_mean` [n, 3], `eye_modes` [E, n, 3]."""
 
     mean: np.ndarray
     modes: np.ndarray
+    eye_mean: np.ndarray
+    eye_modes: np.ndarray
+    eye_reach: float
 
-    def at(self, uvs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean [n, 3] and modes [M, n, 3] at texture coordinates [n, 2]."""
-        return sample_texture(self.mean, uvs), np.stack([sample_texture(mode, uvs) for mode in self.modes])
+    @property
+    def count(self) -> int:
+        """Number of modes of skin and eyes together."""
+        return len(self.modes) + len(self.eye_modes)
+
+    def of_skin(self, uvs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean [n, 3] and modes [M + E, n, 3] at texture coordinates [n, 2]."""
+        modes = np.zeros((self.count, len(uvs), 3), np.float32)
+        modes[: len(self.modes)] = [sample_texture(mode, uvs) for mode in self.modes]
+        return sample_texture(self.mean, uvs), modes
+
+    def of_eyes(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean [n, 3] and modes [M + E, n, 3] at angles [n] to the axis of the eye, rad."""
+        place = np.clip(angles / self.eye_reach, 0, 1 - 1e-6) * (len(self.eye_mean) - 1)
+        low = place.astype(int)
+        share = (place - low)[:, None]
+        modes = np.zeros((self.count, len(angles), 3), np.float32)
+        modes[len(self.modes) :] = (1 - share) * self.eye_modes[:, low] + share * self.eye_modes[:, low + 1]
+        return (1 - share) * self.eye_mean[low] + share * self.eye_mean[low + 1], modes
+
+
+def eye_angles(head: HeadModel, points: np.ndarray, eye: int) -> np.ndarray:
+    """Angles [n], rad, between points [n, 3] of the mean head's eyeball (0 left, 1 right) and its axis, from its middle."""
+    joint = head.joints.double().numpy()[head.joint_names.index(("eye_L", "eye_R")[eye])]
+    arms = points - joint
+    cosines = arms @ head.eye_axes.double().numpy()[eye] / np.maximum(np.linalg.norm(arms, axis=1), 1e-9)
+    return np.arccos(cosines.clip(-1, 1))
 
 
 def layout_digest(head: HeadModel) -> str:
@@ -45,7 +73,7 @@ def load_skin(head: HeadModel, path: Path = SKIN_FILE) -> SkinModel:
     try:
         with safe_open(path, "np") as file:
             header = json.loads((file.metadata() or {}).get("facecraft", "{}"))
-            arrays = {key: file.get_tensor(key) for key in ("mean", "modes", "rows", "columns")}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise InputError(f"{path} cannot be read as a skin model ({error}); install facecraft again") from error
     if header.get("format") != SKIN_FORMAT or header.get("layout") != layout_digest(head):
@@ -58,4 +86,5 @@ def load_skin(head: HeadModel, path: Path = SKIN_FILE) -> SkinModel:
     textures = np.zeros((len(colours), size, size, 3), np.float32)
     textures[:, arrays["rows"], arrays["columns"]] = colours
     textures = textures[:, nearest[0], nearest[1]]
-    return SkinModel(textures[0], textures[1:])
+    eyes = (arrays["eye_mean"].astype(float), arrays["eye_modes"].astype(float), float(header["eye_reach_rad"]))
+    return SkinModel(textures[0], textures[1:], *eyes)

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from facecraft.camera import Camera
 from facecraft.head.model import HeadModel
+from facecraft.head.noise import landmark_noise
 
 OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
 OVAL += (152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
@@ -20,8 +21,8 @@ OVAL += (152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 
 
 EXPRESSION_SIGMA = 0.35
 GAZE_SIGMA = 0.15  # rad
-DATA_WEIGHT = 0.4  # landmark errors are correlated: 478 points are worth about 80 independent ones
-HUBER = 3.0  # in standard deviations
+SQUINT_SIGMA = np.array([0.05, 0.02])  # rad, between the eyes: yaw, pitch
+MISFIT_M = 4e-3  # of landmarks without other evidence: stiffer ones bend the head to the detector's errors
 FROZEN = ("tongueOut",)  # the detector does not see it
 _TURN_AXES = np.diag([1.0, -1.0, -1.0])  # a camera that looks at the face has its y and z against the head's
 
@@ -67,6 +68,13 @@ def _landmark_basis(head: HeadModel) -> np.ndarray:
     return torch.cat([shape, expression, gaze]).permute(1, 2, 0).double().numpy()
 
 
+def _eyes_together(head: HeadModel) -> np.ndarray:
+    """Curvature [P, P] of the belief that both eyes look at one far point."""
+    look = head.look_angles.double().numpy().reshape(-1, 2, 2)
+    spans = np.concatenate([np.zeros((head.shape_count, 2)), look[:, 0] - look[:, 1], np.eye(2), -np.eye(2)])
+    return (spans / SQUINT_SIGMA**2) @ spans.T
+
+
 @dataclass(frozen=True)
 class HeadState:
     """Where the head is in the camera's axes, and its numbers."""
@@ -88,11 +96,10 @@ class LandmarkProblem:
         self.head, self.landmarks, self.camera = head, landmarks[:, :2].astype(float), camera
         self.K, self.E = head.shape_count, len(head.expression_names)
         self.basis = _landmark_basis(head)
-        self.sigmas = 1.2 * np.clip(head.landmark_sigmas.double().numpy(), 0.7e-3, 6e-3)
-        self.sigmas[list(OVAL)] *= 1.5
         self.prior = np.concatenate(
             [np.ones(self.K), np.full(self.E, 1 / EXPRESSION_SIGMA), np.full(4, 1 / GAZE_SIGMA)]
         )
+        self.curvature = np.diag(self.prior**2) + _eyes_together(head)
         self.free = np.ones(6 + len(self.prior), bool)
         self.free[[6 + self.K + head.expression_names.index(name) for name in FROZEN]] = False
         self.channels = slice(6 + self.K, 6 + self.K + self.E)
@@ -106,8 +113,8 @@ class LandmarkProblem:
         return points @ state.rotation.T + state.translation
 
     def residuals(self, points: np.ndarray) -> np.ndarray:
-        """Weighted reprojection errors [478, 2]."""
-        return (self.pixels(points) - self.landmarks) * self.weights[:, None]
+        """Reprojection errors [478, 2] px."""
+        return self.pixels(points) - self.landmarks
 
     def pixels(self, points: np.ndarray) -> np.ndarray:
         """Camera points [n, 3] in the picture [n, 2], px."""
@@ -144,29 +151,26 @@ class LandmarkProblem:
         self.weigh(rotation, scale)
         return state
 
-    def weigh(self, rotation: np.ndarray, px_per_m: float, trust: float = DATA_WEIGHT) -> None:
-        """Set the landmarks' weights for a head turned by `rotation` [3, 3] at a scale of `px_per_m`."""
-        self.trust = trust
-        self.weights = trust / (self.sigmas * px_per_m)
+    def weigh(self, rotation: np.ndarray, px_per_m: float, misfit_m: float = MISFIT_M, ignored=()) -> None:
+        """Set the landmarks' noise for a head turned by `rotation` [3, 3] at a scale of `px_per_m`; see landmark_noise."""
         yaw = np.arctan2(rotation[0, 2], -rotation[2, 2])  # of the face's axis in the camera
+        ignored = list(ignored)
         if abs(yaw) > np.radians(25):  # the far outline is the detector's guess
             mean_x = self.head.landmarks(self.head.template[None])[0, :, 0].numpy()
-            far = [i for i in OVAL if mean_x[i] * np.sign(yaw) > 0.02]
-            self.weights[far] = 0
+            ignored += [i for i in OVAL if mean_x[i] * np.sign(yaw) > 0.02]
+        roll = np.arctan2(rotation[1, 0], rotation[0, 0])
+        self.noise = landmark_noise(self.head, px_per_m, roll, misfit_m, np.array(ignored, int))
 
     def energy(self, residuals: np.ndarray, code: np.ndarray) -> float:
-        """Huber loss of the residuals plus the priors."""
-        r, k = np.linalg.norm(residuals, axis=1), HUBER * self.trust
-        return np.where(r < k, 0.5 * r**2, k * (r - 0.5 * k)).sum() + 0.5 * ((self.prior * code) ** 2).sum()
+        """Of the landmarks' noise, plus the priors."""
+        return self.noise.energy(residuals) + 0.5 * code @ self.curvature @ code
 
     def normal_equations(self, state: HeadState, points: np.ndarray, residuals: np.ndarray, rigid: bool):
         """Hessian approximation and gradient with bounded channels held, and the free parameters."""
-        robust = np.minimum(1, HUBER * self.trust / np.maximum(np.linalg.norm(residuals, axis=1), 1e-12))
         J = self.jacobian(points, state, self.basis)
-        J = (J * self.weights[:, None, None]).reshape(-1, J.shape[2])
-        weighted = J * np.repeat(robust, 2)[:, None]
-        prior = np.concatenate([np.zeros(6), self.prior**2])
-        gradient = weighted.T @ residuals.ravel() + prior * np.concatenate([np.zeros(6), state.code])
+        hessian, gradient = self.noise.normal_equations(J.reshape(-1, J.shape[2]), residuals)
+        hessian[6:, 6:] += self.curvature
+        gradient[6:] += self.curvature @ state.code
         free = self.free.copy()
         psi = state.code[self.K : self.K + self.E]
         free[self.channels] &= ~(
@@ -174,7 +178,7 @@ class LandmarkProblem:
         )
         if rigid:
             free[6:] = False
-        return weighted.T @ J + np.diag(prior), gradient, free
+        return hessian, gradient, free
 
     def step(self, state: HeadState, delta: np.ndarray) -> HeadState:
         """`state` moved by `delta`, channels kept in [0, 1]."""
@@ -198,7 +202,7 @@ def fit_landmarks(
         state, used = _minimize(problem, state, rigid, limit)
         count += used
     points = problem.points(state)
-    errors = np.linalg.norm(problem.residuals(points) / np.maximum(problem.weights, 1e-12)[:, None], axis=1)
+    errors = np.linalg.norm(problem.residuals(points), axis=1)
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = state.rotation, state.translation
     shape, expression, gaze = np.split(state.code, [problem.K, problem.K + problem.E])

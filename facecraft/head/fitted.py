@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from facecraft import __version__
 from facecraft.camera import Camera, frame_record, read_frames, transforms_text
 from facecraft.errors import InputError
-from facecraft.head.fit import fit_landmarks, pose_vertices
+from facecraft.head.fit import LandmarkFit, fit_landmarks, pose_vertices
 from facecraft.head.model import HeadModel, load_head
 from facecraft.head.photometric import fit_photo
 from facecraft.head.silhouette import coverage, fit_silhouette
@@ -62,11 +62,11 @@ class FittedHead:
         run.output("head/transforms.json").write_text(transforms_text([frame]))
         write_png(run.output("head/texture.png"), self.texture.albedo, SYNTHETIC)
         write_png(run.output("head/seen.png"), self.texture.seen, SYNTHETIC)
-        write_png(run.output("head/overlay.png"), self._overlay(image, alpha), SYNTHETIC)
+        write_png(run.output("head/overlay.png"), self.overlay(image, alpha), SYNTHETIC)
         self._export_mesh(run.output("head/mesh.glb"))
         run.use_weights(f"head/{self.head.name}", self.head.licence, self.head.digest)
 
-    def _overlay(self, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    def overlay(self, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         """Photo, mesh wires over it, textured head: [H, 3 W, 3]."""
         vertices, faces = self.vertices(), self.head.faces.numpy()
         photo = image * alpha[..., None] + 1 - alpha[..., None]
@@ -99,7 +99,11 @@ def fit_head(
     """
     fit = fit_landmarks(head, landmarks, camera)
     log.info(f"landmarks fitted within {fit.errors_px.mean():.2f} px on average")
-    fit = fit_photo(head, fit, landmarks, image, alpha, quality)
+    return complete_fit(head, fit_photo(head, fit, landmarks, image, alpha, quality), image, alpha, texture_size)
+
+
+def complete_fit(head: HeadModel, fit: LandmarkFit, image, alpha, texture_size: int = 1024) -> FittedHead:
+    """Hair shell and texture on a head whose face is fitted; `image` [H, W, 3], `alpha` [H, W]."""
     vertices = fit.vertices(head)
     offsets = fit_silhouette(head, vertices, fit.camera, alpha)
     vertices = fit.vertices(head, offsets)

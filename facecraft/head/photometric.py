@@ -37,7 +37,7 @@ LEVELS = {
 COLOUR_SIGMA = 0.05  # of a point that the model explains
 POOL_TEXELS, OUTLIER = 1.0, 0.035  # neighbourhood whose mean squared residual decides, and the residual of half trust
 EVIDENCE = 1000.0  # how many independent colours a whole face is worth: errors of neighbours are alike
-LANDMARK_TRUST = 0.15  # landmarks err together, as a face of the detector's own: colours know better
+LANDMARK_MISFIT_M = 2e-3  # what landmarks share in their errors, colours know better; lips and lids they know well
 LIGHT_SIGMA, TINT_SIGMA = 0.5, 0.1
 
 
@@ -72,10 +72,10 @@ def fit_photo(
     problem = LandmarkProblem(head, landmarks, start.camera)
     T = start.camera.T_camera_world
     code = np.concatenate([start.shape, start.expression, start.gaze.ravel()])
-    problem.weigh(T[:3, :3], start.camera.fx / T[2, 3], LANDMARK_TRUST)
+    problem.weigh(T[:3, :3], start.camera.fx / T[2, 3], LANDMARK_MISFIT_M)
     light = np.zeros((9, 3))
     light[0] = 0.7
-    look = _Look(HeadState(T[:3, :3], T[:3, 3], code), np.zeros(len(skin.modes)), light)
+    look = _Look(HeadState(T[:3, :3], T[:3, 3], code), np.zeros(skin.count), light)
     used = 0
     for level, (size, blur_m, iterations) in enumerate(LEVELS[quality]):
         points = surface_points(head, skin, size)
@@ -90,7 +90,7 @@ def fit_photo(
 
 def _finish(problem: LandmarkProblem, state: HeadState, start: LandmarkFit, used: int) -> LandmarkFit:
     found = problem.points(state)
-    errors = np.linalg.norm(problem.pixels(found) - problem.landmarks, axis=1)
+    errors = np.linalg.norm(problem.residuals(found), axis=1)
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = state.rotation, state.translation
     shape, expression, gaze = np.split(state.code, [problem.K, problem.K + problem.E])
@@ -124,12 +124,13 @@ def _trust(look: Appearance, points: SurfacePoints) -> np.ndarray:
     """Weight [n] of each point: how visible it is and how well its neighbourhood is explained; divided by sigma squared and
     scaled so that a whole face counts EVIDENCE."""
     squares = ((look.expected - look.seen) ** 2).mean(1)
+    skin = slice(0, len(points.rows))
     grids = np.zeros((2, points.size, points.size))
-    grids[:, points.rows, points.columns] = look.visible * squares, look.visible
+    grids[:, points.rows, points.columns] = look.visible[skin] * squares[skin], look.visible[skin]
     pooled = [gaussian_filter(grid, POOL_TEXELS)[points.rows, points.columns] for grid in grids]
-    mean = pooled[0] / np.maximum(pooled[1], 1e-6)
-    robust = 1 / (1 + mean / OUTLIER**2) ** 2
-    return look.visible * robust * EVIDENCE / (len(points.faces) * COLOUR_SIGMA**2)
+    mean = np.concatenate([pooled[0] / np.maximum(pooled[1], 1e-6), squares[len(points.rows) :]])
+    robust = 1 / (1 + mean / (OUTLIER * points.leeway) ** 2) ** 2
+    return points.worth * look.visible * robust * EVIDENCE / (len(points.rows) * COLOUR_SIGMA**2)
 
 
 def _light_prior(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -221,6 +222,7 @@ def _normal_equations(problem, points, tangents: Tangents, look: _Look, vertices
     arms = points.interpolate(vertices, faces) @ state.rotation.T
     project = problem.projection(arms + state.translation)
     J = colour_jacobian(seen, points, tangents, state.rotation, arms, project, look.light)
+    J[len(points.rows) :, :, : P - 4] = 0  # eyes tell the gaze; lids and lashes about them would bend the face
     J = J.reshape(-1, J.shape[2])
     root = np.repeat(np.sqrt(weight), 3).astype(np.float32)
     J *= root[:, None]

@@ -12,7 +12,7 @@ import torch
 from scipy.sparse import coo_matrix
 
 from facecraft.camera import Camera
-from facecraft.head.albedo import SkinModel
+from facecraft.head.albedo import SkinModel, eye_angles
 from facecraft.head.fit import turn_slopes
 from facecraft.head.model import HeadModel
 from facecraft.mesh.atlas import make_atlas, sample_pixels
@@ -20,24 +20,26 @@ from facecraft.mesh.geometry import face_normals
 from facecraft.mesh.light import harmonics
 from facecraft.mesh.raster import rasterize_mesh
 
-PARTS = {
-    "face": 4e-3,
-    "eyeball_L": 1e-3,
-    "eyeball_R": 1e-3,
-}  # m, what may lie in front of a point and it still counts as seen
+FACE_TOLERANCE_M, EYE_TOLERANCE_M = 4e-3, 1e-3  # what may lie in front of a point and it still counts as seen
+JAW_LINE = (-0.118, -0.25)  # height at depth 0, m, and its slope: below is the neck, in shadows and collars
+EYE_FINENESS, EYE_REACH = 3, 1.2  # times the atlas of the face; rad from the eye's axis
+EYE_WORTH, EYE_LEEWAY = 0.3, 4.0  # against skin: a pupil beside its place is far off
 DIMMEST = 0.02  # least light, so that square roots stay smooth
 
 
 @dataclass(frozen=True)
 class SurfacePoints:
-    """n points of the face and the eyes: `faces` [n], `barycentrics` [n, 3], `mean` [n, 3] and `modes` [M, n, 3] of the
-    skin, `tolerance` [n] m; `rows` and `columns` [n] on an atlas of `size`."""
+    """n points of the face and then the eyes: `faces` [n], `barycentrics` [n, 3], `mean` [n, 3] and `modes` [M, n, 3] of
+    the skin model; `tolerance` [n] m; `worth` [n] how much each counts, `leeway` [n] how many times the error of skin it
+    may have. The first len(rows) are skin, at `rows` and `columns` of an atlas of `size`."""
 
     faces: np.ndarray
     barycentrics: np.ndarray
     mean: np.ndarray
     modes: np.ndarray
     tolerance: np.ndarray
+    worth: np.ndarray
+    leeway: np.ndarray
     rows: np.ndarray
     columns: np.ndarray
     size: int
@@ -52,17 +54,25 @@ class SurfacePoints:
 
 
 def surface_points(head: HeadModel, skin: SkinModel, size: int) -> SurfacePoints:
-    """The texels of an atlas of `size` that belong to PARTS."""
-    atlas = make_atlas(head.uvs.numpy(), head.faces_uv.numpy(), size)
-    regions = head.face_regions.numpy()[atlas.faces]
-    tolerance = np.zeros(len(regions))
-    for name, limit in PARTS.items():
-        tolerance[regions == head.region_names.index(name)] = limit
-    chosen = tolerance > 0
-    uvs = atlas.interpolate(head.uvs.double().numpy(), head.faces_uv.numpy())[chosen]
-    mean, modes = skin.at(uvs)
-    place = (atlas.rows[chosen], atlas.columns[chosen], size)
-    return SurfacePoints(atlas.faces[chosen], atlas.barycentrics[chosen], mean, modes, tolerance[chosen], *place)
+    """Texels of the face without the neck on an atlas of `size`, and of the fronts of the eyeballs on one EYE_FINENESS times as fine."""
+    atlas, fine = (make_atlas(head.uvs.numpy(), head.faces_uv.numpy(), s) for s in (size, EYE_FINENESS * size))
+    face = head.face_regions.numpy()[atlas.faces] == head.region_names.index("face")
+    places = atlas.interpolate(head.template.double().numpy(), head.faces.numpy())
+    face &= places[:, 1] > JAW_LINE[0] + JAW_LINE[1] * places[:, 2]
+    uvs = atlas.interpolate(head.uvs.double().numpy(), head.faces_uv.numpy())[face]
+    parts = [(atlas.faces[face], atlas.barycentrics[face], *skin.of_skin(uvs))]
+    rest = fine.interpolate(head.template.double().numpy(), head.faces.numpy())
+    for eye, name in enumerate(("eyeball_L", "eyeball_R")):
+        here = np.flatnonzero(head.face_regions.numpy()[fine.faces] == head.region_names.index(name))
+        angles = eye_angles(head, rest[here], eye)
+        here, angles = here[angles < EYE_REACH], angles[angles < EYE_REACH]
+        parts.append((fine.faces[here], fine.barycentrics[here], *skin.of_eyes(angles)))
+    counts = (len(parts[0][0]), sum(len(part[0]) for part in parts[1:]))
+    numbers = [
+        np.repeat(pair, counts) for pair in ((FACE_TOLERANCE_M, EYE_TOLERANCE_M), (1, EYE_WORTH), (1, EYE_LEEWAY))
+    ]
+    joined = [np.concatenate(column, 1 if i == 3 else 0) for i, column in enumerate(zip(*parts, strict=True))]
+    return SurfacePoints(*joined, *numbers, atlas.rows[face], atlas.columns[face], size)
 
 
 @dataclass(frozen=True)
