@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-_BANDS = 16
-
 
 @dataclass(frozen=True)
 class MeshBuffers:
@@ -49,6 +47,8 @@ def rasterize_mesh(
         np.ascontiguousarray(pixels, np.float64),
         np.ascontiguousarray(faces, np.int64),
         cull,
+        # each band looks at all triangles, so there are no more of them than keep the threads busy
+        1 if numba.get_num_threads() == 1 else 2 * numba.get_num_threads(),
         face_ids,
         barycentrics,
         depth,
@@ -57,10 +57,10 @@ def rasterize_mesh(
 
 
 @numba.njit(cache=True, parallel=True)
-def _rasterize(pixels, faces, cull, face_ids, barycentrics, depth):
+def _rasterize(pixels, faces, cull, bands, face_ids, barycentrics, depth):
     height, width = face_ids.shape
-    for band in numba.prange(_BANDS):
-        top, bottom = height * band // _BANDS, height * (band + 1) // _BANDS
+    for band in numba.prange(bands):
+        top, bottom = height * band // bands, height * (band + 1) // bands
         for f in range(faces.shape[0]):
             _draw_triangle(pixels, faces, f, cull, top, bottom, width, face_ids, barycentrics, depth)
 
@@ -70,26 +70,30 @@ def _draw_triangle(pixels, faces, f, cull, top, bottom, width, face_ids, barycen
     a, b, c = pixels[faces[f, 0]], pixels[faces[f, 1]], pixels[faces[f, 2]]
     if not (a[2] > 1e-3 and b[2] > 1e-3 and c[2] > 1e-3):
         return
-    area = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])
+    y0 = max(top, int(np.floor(min(a[1], b[1], c[1]) - 0.5)))
+    y1 = min(bottom - 1, int(np.ceil(max(a[1], b[1], c[1]) - 0.5)))
+    ab_x, ab_y, ac_x, ac_y = b[0] - a[0], b[1] - a[1], c[0] - a[0], c[1] - a[1]
+    area = ab_x * ac_y - ac_x * ab_y
     # y points down in pixels, so a counter-clockwise triangle seen from the front has negative area
-    if area == 0 or (cull and area > 0):
+    if y0 > y1 or area == 0 or (cull and area > 0):
         return
     x0 = max(0, int(np.floor(min(a[0], b[0], c[0]) - 0.5)))
     x1 = min(width - 1, int(np.ceil(max(a[0], b[0], c[0]) - 0.5)))
-    y0 = max(top, int(np.floor(min(a[1], b[1], c[1]) - 0.5)))
-    y1 = min(bottom - 1, int(np.ceil(max(a[1], b[1], c[1]) - 0.5)))
+    inverse, near_a, near_b, near_c = 1 / area, 1 / a[2], 1 / b[2], 1 / c[2]
     for y in range(y0, y1 + 1):
+        py = y + 0.5 - a[1]
         for x in range(x0, x1 + 1):
-            px, py = x + 0.5, y + 0.5
-            w1 = ((px - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (py - a[1])) / area
-            w2 = ((b[0] - a[0]) * (py - a[1]) - (px - a[0]) * (b[1] - a[1])) / area
+            px = x + 0.5 - a[0]
+            w1 = (px * ac_y - ac_x * py) * inverse
+            w2 = (ab_x * py - px * ab_y) * inverse
             w0 = 1 - w1 - w2
             if w0 < 0 or w1 < 0 or w2 < 0:
                 continue
-            z = 1 / (w0 / a[2] + w1 / b[2] + w2 / c[2])
+            # 1 / depth is linear in the picture
+            z = 1 / (w0 * near_a + w1 * near_b + w2 * near_c)
             if z < depth[y, x]:
                 depth[y, x] = z
                 face_ids[y, x] = f
-                barycentrics[y, x, 0] = w0 / a[2] * z
-                barycentrics[y, x, 1] = w1 / b[2] * z
-                barycentrics[y, x, 2] = w2 / c[2] * z
+                barycentrics[y, x, 0] = w0 * near_a * z
+                barycentrics[y, x, 1] = w1 * near_b * z
+                barycentrics[y, x, 2] = w2 * near_c * z
