@@ -31,7 +31,6 @@ class Meter:
 
         self.names, self.missing, self.nets = names, {}, {}
         device = torch_device(tools.device)
-        self._open("ms-ssim", pixels.check_ms_ssim)
         self.embedder = self._open(
             "isd" if "isd" in names and "id" not in names else "id", lambda: load_embedder(tools.embedder)
         )

@@ -20,7 +20,8 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin: 2re
 p, li { max-width: 75ch; } .faint { color: var(--faint); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+table { font-size: .88rem; }
+th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } th { font-weight: 600; vertical-align: bottom; }
 tr.ours { background: var(--ours); font-weight: 600; } td small, th small { color: var(--faint); font-weight: 400; }
 .curves, .sheet { display: flex; flex-wrap: wrap; gap: 1rem; }

@@ -2,12 +2,15 @@
 
 import numpy as np
 
-from facecraft.errors import DependencyError, InputError
+from facecraft.errors import InputError
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 """Gaussian window of Wang et al. 2004; scikit-image cuts a sigma of 1.5 off at 11 px."""
-SMALLEST_MS_SSIM_PX = 161
-"""Four halvings must leave a window: torchmetrics wants more than (11 - 1) 2^4 px."""
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Of the scales, from the finest (Wang et al. 2003, section 3.2)."""
+SMALLEST_MS_SSIM_PX = 176
+"""Four halvings must leave a window of 11 px."""
+_C1, _C2 = 0.01**2, 0.03**2
 
 
 def check_pair(
@@ -67,29 +70,45 @@ def ssim(predicted: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = Non
 
 
 def ms_ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Multi-scale SSIM (Wang et al. 2003, five scales) by torchmetrics.
+    """Multi-scale SSIM (Wang et al. 2003): contrast and structure at five scales, luminance at the coarsest; mean of the channels.
 
-    InputError below 161 px, DependencyError without torchmetrics.
+    Halving means 2x2 px; an odd last row or column is left out. InputError below 176 px. Not torchmetrics', which lets
+    the reflected border count and takes 26 times as long (384 px, processor time).
     """
-    check_ms_ssim()
-    import torch
-    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
-
     if min(truth.shape[:2]) < SMALLEST_MS_SSIM_PX:
         size = f"{truth.shape[1]}x{truth.shape[0]}"
         raise InputError(
             f"MS-SSIM needs pictures of {SMALLEST_MS_SSIM_PX} px, not {size}; enlarge them or leave it out"
         )
-    planes = [torch.from_numpy(np.ascontiguousarray(p, np.float64)).permute(2, 0, 1)[None] for p in (predicted, truth)]
-    return float(multiscale_structural_similarity_index_measure(*planes, data_range=1.0))
+    a, b = predicted.astype(np.float64), truth.astype(np.float64)
+    product = 1.0
+    for scale, weight in enumerate(MS_SSIM_WEIGHTS):
+        if scale:
+            a, b = _halve(a), _halve(b)
+        luminance, structure = _compare_windows(a, b)
+        factor = luminance * structure if scale == len(MS_SSIM_WEIGHTS) - 1 else structure
+        product = product * factor.mean((0, 1)).clip(0) ** weight
+    return float(product.mean())
 
 
-def check_ms_ssim() -> None:
-    """DependencyError when torchmetrics is not installed."""
-    from importlib.util import find_spec
+def _compare_windows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """SSIM's luminance, and its contrast times structure, of all windows [H - 10, W - 10, 3] that lie inside."""
+    from scipy.ndimage import gaussian_filter
 
-    if find_spec("torchmetrics") is None:
-        raise DependencyError("torchmetrics is not installed, MS-SSIM needs it; run `pip install 'facecraft[eval]'`")
+    edge = SSIM_WINDOW // 2
+
+    def blur(picture: np.ndarray) -> np.ndarray:
+        return gaussian_filter(picture, SSIM_SIGMA, radius=edge, axes=(0, 1))[edge:-edge, edge:-edge]
+
+    mean_a, mean_b = blur(a), blur(b)
+    variances = blur(a * a) + blur(b * b) - mean_a**2 - mean_b**2
+    luminance = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
+    return luminance, (2 * (blur(a * b) - mean_a * mean_b) + _C2) / (variances + _C2)
+
+
+def _halve(picture: np.ndarray) -> np.ndarray:
+    height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
+    return picture[:height, :width].reshape(height // 2, 2, width // 2, 2, -1).mean((1, 3))
 
 
 def blank_outside(picture: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
