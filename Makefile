@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-raster bench-head bench-fit bench-likeness bench-synth gallery gallery-synth build clean
+.PHONY: help demo test check format bench bench-raster bench-head bench-quality bench-fit bench-likeness bench-synth gallery gallery-synth build clean
 
 # the newest Python for which constraints.txt pins a full set comes first
 PYTHON ?= $(shell for python in python3.11 python3.10 python3.12 python3; do \
@@ -66,6 +66,14 @@ bench-resume: .venv/stamp  ## kill a training ten times and compare its end with
 	rm -rf build/resume
 	$(BIN)/python benchmarks/resume.py
 
+bench-quality: .venv/stamp $(PORTRAITS)  ## measure the chain against the truth of 12 synthetic subjects, and on the portraits
+	$(BIN)/facecraft synth build/quality --split test --count 12 --size 384 > /dev/null
+	for subject in build/quality/test-*.ws; do \
+		$(BIN)/facecraft fit-3dmm $$subject --quality $(QUALITY) && $(BIN)/facecraft enhance-views $$subject \
+		&& $(BIN)/facecraft coin-fit $$subject --quality $(QUALITY) || true; done > /dev/null
+	examples/batch.sh $(PORTRAITS) build/quality 1 --quality $(QUALITY) > /dev/null || true
+	$(BIN)/python benchmarks/quality.py build/quality
+
 bench-head: .venv/stamp  ## measure the open head against its sources in HEAD_DATA=FOLDER
 	$(BIN)/python benchmarks/head.py --data $(HEAD_DATA)
 
@@ -75,6 +83,12 @@ bench-fit: .venv/stamp  ## measure the fit of the head on photos of synthetic pe
 bench-likeness: .venv/stamp $(PORTRAITS)  ## measure by dlib how alike fitted heads are, in PORTRAITS=FOLDER
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[eval]'
 	$(BIN)/python benchmarks/likeness.py $(PORTRAITS) --sheets build/likeness
+
+bench-track: .venv/stamp  ## measure tracking on videos of synthetic people
+	$(BIN)/python benchmarks/track.py
+
+bench-drive: .venv/stamp  ## measure driven pictures against synthetic people who really make the face
+	$(BIN)/python benchmarks/drive.py
 
 gallery: .venv/stamp $(PORTRAITS)  ## contact sheets of every portrait in PORTRAITS=FOLDER, in gallery/
 	examples/batch.sh $(PORTRAITS) build/bench 2 --quality $(QUALITY) || true

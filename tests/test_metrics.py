@@ -295,3 +295,64 @@ def test_a_similarity_is_found_again_and_is_no_reflection():
     scale, rotation, shift = fit_similarity(points, 1.7 * points @ turn.T + [1, 2, 3])
     assert scale == pytest.approx(1.7) and np.allclose(rotation, turn) and np.allclose(shift, [1, 2, 3])
     assert np.linalg.det(fit_similarity(points, points * [1, 1, -1])[1]) == pytest.approx(1)
+
+
+def encode(number: int, payload: bytes | str | int) -> bytes:
+    """A field of a protocol buffer."""
+
+    def varint(value: int) -> bytes:
+        head, rest = value & 127, value >> 7
+        return bytes([head | 128]) + varint(rest) if rest else bytes([head])
+
+    if isinstance(payload, int):
+        return varint(number << 3) + varint(payload)
+    data = payload.encode() if isinstance(payload, str) else payload
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def flatten_network() -> bytes:
+    """An ONNX network that flattens [1, 3, 112, 112] and does nothing else."""
+
+    def value(name: str, *shape: int) -> bytes:
+        dimensions = b"".join(encode(1, encode(1, size)) for size in shape)
+        return encode(1, name) + encode(2, encode(1, encode(1, 1) + encode(2, dimensions)))
+
+    node = encode(1, "face") + encode(2, "vector") + encode(3, "flat") + encode(4, "Flatten")
+    graph = encode(1, node) + encode(2, "g") + encode(11, value("face", 1, 3, 112, 112))
+    graph += encode(12, value("vector", 1, 3 * 112 * 112))
+    return encode(1, 7) + encode(7, graph) + encode(8, encode(1, "") + encode(2, 13))
+
+
+def test_an_onnx_embedder_sees_the_face_as_arcface_does(tmp_path):
+    """RGB planes in [-1, 1]: the network that only flattens gives back the chip."""
+    from facecraft.face.identity import ARCFACE_POINTS, ARCFACE_TEMPLATE, arcface_chip, load_embedder
+
+    (tmp_path / "flat.onnx").write_bytes(flatten_network())
+    embedder = load_embedder(str(tmp_path / "flat.onnx"))
+    picture = np.random.default_rng(0).random((120, 130, 3)).astype(np.float32)
+    landmarks = np.zeros((478, 3))
+    landmarks[list(ARCFACE_POINTS), :2] = ARCFACE_TEMPLATE + [5, 3]
+    wanted = (arcface_chip(picture, landmarks).astype(float) - 127.5) / 127.5
+    assert np.allclose(embedder.embed(picture, landmarks), wanted.transpose(2, 0, 1).ravel(), atol=1e-6)
+    assert embedder.name.startswith("flat.onnx (")
+    (tmp_path / "bad.onnx").write_bytes(b"no network")
+    with pytest.raises(InputError, match="bad.onnx is not an ONNX network"):
+        load_embedder(str(tmp_path / "bad.onnx"))
+
+
+def test_dlib_knows_the_same_person_mirrored_and_smaller_and_names_itself():
+    pytest.importorskip("dlib")
+    from importlib.util import find_spec
+
+    if find_spec("face_recognition_models") is None:
+        pytest.skip("face_recognition_models is not installed")
+    from skimage.data import astronaut
+
+    from facecraft.face.identity import load_embedder
+    from facecraft.face.landmarks import find_faces
+
+    embedder, picture = load_embedder("dlib"), astronaut().astype(np.float32) / 255
+    seen = [picture, picture[:, ::-1], picture[::2, ::2]]
+    vectors = [embedder.embed(rgb, find_faces(rgb)[0].landmarks) for rgb in seen]
+    assert all(np.linalg.norm(vectors[0] - other) < 0.35 for other in vectors[1:])  # dlib's own criterion is 0.6
+    assert vectors[0].shape == (128,) and "dlib" in embedder.name
