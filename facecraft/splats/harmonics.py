@@ -34,11 +34,12 @@ class HarmonicColors(torch.autograd.Function):
     def backward(ctx, v_colors):
         means, sh, centres, radii, colors = ctx.saved_tensors
         arrays = [t.detach().contiguous().numpy() for t in (means, sh)]
-        v_means, v_sh, v_centres = (torch.zeros(t.shape) for t in (means, sh, centres))
+        # the first camera writes, the others add
+        v_means, v_sh, v_centres = (torch.empty(t.shape) for t in (means, sh, centres))
         for c in range(len(centres)):
             seen = [t[c].contiguous().numpy() for t in (centres.detach(), radii, colors, v_colors)]
-            v_centre = np.zeros((_PARTS, 3))
-            run_parts(_shade_backward, _PARTS, ctx.degree, *arrays, *seen, v_means.numpy(), v_sh.numpy(), v_centre)
+            v_centre, results = np.zeros((_PARTS, 3)), (v_means.numpy(), v_sh.numpy())
+            run_parts(_shade_backward, _PARTS, ctx.degree, c > 0, *arrays, *seen, *results, v_centre)
             v_centres[c] = torch.from_numpy(v_centre.sum(0))
         return None, v_means, v_sh, v_centres, None
 
@@ -111,10 +112,13 @@ def _shade(part, parts, degree, means, sh, centre, radii, colors):
 
 
 @njit(**_OPTIONS)
-def _shade_backward(part, parts, degree, means, sh, centre, radii, colors, v_colors, v_means, v_sh, v_centre):
+def _shade_backward(part, parts, degree, add, means, sh, centre, radii, colors, v_colors, v_means, v_sh, v_centre):
     N = means.shape[0]
     basis, weights = np.empty(16, np.float32), np.empty(16, np.float32)
     for i in range(part * N // parts, (part + 1) * N // parts):
+        if not add:
+            v_means[i] = 0
+            v_sh[i] = 0
         if radii[i, 0] <= 0:
             continue
         x, y, z, inverse = _direction(means, i, centre)

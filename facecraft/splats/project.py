@@ -46,13 +46,14 @@ class Projection(torch.autograd.Function):
     def backward(ctx, v_means2d, v_conics, v_depths, _):
         *inputs, radii = ctx.saved_tensors
         arrays = [t.detach().contiguous().numpy() for t in inputs]
-        grads = [torch.zeros(t.shape) for t in inputs]
+        # the first camera writes, the others add
+        grads = [torch.empty(t.shape) for t in inputs]
         results = [grad.numpy() for grad in grads]
         v_viewmats = torch.zeros_like(ctx.viewmats) if ctx.needs_input_grad[4] else None
         for c, camera in enumerate(ctx.cameras):
             upstream = [v[c].contiguous().numpy() for v in (v_means2d, v_conics, v_depths)]
             v_pose = None if v_viewmats is None else np.zeros((_PARTS, 3, 4))
-            run_parts(_project_backward, _PARTS, *arrays, camera, radii[c].numpy(), *upstream, *results, v_pose)
+            run_parts(_project_backward, _PARTS, c > 0, *arrays, camera, radii[c].numpy(), *upstream, *results, v_pose)
             if v_viewmats is not None:
                 v_viewmats[c, :3] = torch.from_numpy(v_pose.sum(0))
         return *grads, None, v_viewmats, None, None, None
@@ -192,11 +193,29 @@ def _project(part, parts, means, quats, scales, opacities, camera, means2d, coni
 
 @njit(**_OPTIONS)
 def _project_backward(
-    part, parts, means, quats, scales, camera, radii, v_means2d, v_conics, v_depths, v_means, v_quats, v_scales, v_pose
+    part,
+    parts,
+    add,
+    means,
+    quats,
+    scales,
+    camera,
+    radii,
+    v_means2d,
+    v_conics,
+    v_depths,
+    v_means,
+    v_quats,
+    v_scales,
+    v_pose,
 ):
-    """Add to the gradients of the Gaussians; `v_pose` is None or gets the gradient of T_camera_world in `v_pose[part]`."""
+    """Write or add to the gradients of the Gaussians; `v_pose` is None or gets the gradient of T_camera_world in `v_pose[part]`."""
     N, eps2d, V = means.shape[0], camera[25], _view(camera)
     for i in range(part * N // parts, (part + 1) * N // parts):
+        if not add:
+            for k in range(3):
+                v_means[i, k] = v_quats[i, k] = v_scales[i, k] = 0
+            v_quats[i, 3] = 0
         if radii[i, 0] <= 0:
             continue
         point = _in_camera(camera, _triple(means, i))

@@ -94,7 +94,7 @@ def _check(means, quats, scales, opacities, colors, viewmats, Ks, sh_degree, bac
     assert quats.shape == (N, 4), quats.shape
     assert scales.shape == (N, 3), scales.shape
     assert opacities.shape == (N,), opacities.shape
-    assert viewmats.shape == (C, 4, 4), viewmats.shape
+    assert viewmats.shape == (C, 4, 4) and C > 0, viewmats.shape
     assert Ks.shape == (C, 3, 3) and not Ks.requires_grad, Ks
     if sh_degree is None:
         assert colors.shape[:-1] in ((N,), (C, N)), colors.shape
