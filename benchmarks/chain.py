@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from facecraft.report import Likeness, measure_likeness
-from facecraft.workspace import PRODUCERS, Workspace
+from facecraft.workspace import Workspace
 
-STAGES = tuple(dict.fromkeys(PRODUCERS.values()))
+STAGES = ("preprocess", "fit-3dmm", "enhance-views", "coin-fit", "render", "sheet")
 PSNR_BAR_DB, LANDMARK_BAR_PERCENT = 28.0, 2.0
 
 
