@@ -8,11 +8,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from facecraft.avatar import Avatar
 from facecraft.drive import parse_expression
-from facecraft.face.landmarks import LEFT_CHEEK, RIGHT_CHEEK, read_landmarks, sees_face
+from facecraft.face.landmarks import read_landmarks, sees_face
 from facecraft.face.portrait import Source, load_source
 from facecraft.image import crop_square
+from facecraft.metrics.faces import keypoint_distance
+from facecraft.metrics.pixels import psnr
 from facecraft.shots import Shot, orbit_cameras, render_shots
-from facecraft.splats.train import masked_psnr
 from facecraft.workspace import Workspace
 
 TURNS_DEG = {"-30": -30.0, "+30": 30.0, "-60": -60.0, "+60": 60.0, "back": 180.0}
@@ -89,7 +90,7 @@ def measure_likeness(workspace: Workspace, azimuths_deg: tuple[int, ...] = (-60,
     view = _render(avatar, [source_shot(avatar, size)])[0]
     turned = _render(avatar, turned_shots(avatar, size, list(azimuths_deg)))
     return Likeness(
-        float(masked_psnr(view, photo, source.alpha > SEEN_SHARE)),
+        psnr(view, photo, source.alpha > SEEN_SHARE),
         landmark_distance(view, photo),
         {azimuth: sees_face(picture) for azimuth, picture in zip(azimuths_deg, turned, strict=True)},
     )
@@ -103,5 +104,4 @@ def landmark_distance(
     found, wanted = read_landmarks(picture), read_landmarks(photo)
     if found is None or wanted is None:
         return float("nan")
-    width = np.linalg.norm(wanted[LEFT_CHEEK, :2] - wanted[RIGHT_CHEEK, :2])
-    return float(100 * np.linalg.norm(found[:, :2] - wanted[:, :2], axis=1).mean() / width)
+    return keypoint_distance(found[:, :2], wanted[:, :2])[1]

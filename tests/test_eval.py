@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 from facecraft.cli import app
 from facecraft.errors import InputError
 from facecraft.evaluation.measures import ASKED, MEASURES
+from facecraft.evaluation.page import table_cell
 from facecraft.evaluation.pairs import Pair, Shown, align_face
 from facecraft.evaluation.protocols import PROTOCOLS
 from facecraft.evaluation.published import PUBLISHED
-from facecraft.evaluation.results import Results, Row
+from facecraft.evaluation.results import Results, Row, TableRow
 from facecraft.face.landmarks import Face
 from facecraft.image import write_png
 
@@ -168,13 +169,16 @@ def test_fid_of_few_pictures_is_no_claim():
         def features(self, rgb):
             return rgb.mean((0, 1))
 
-    rng = np.random.default_rng(0)
-    collector = Collector(SimpleNamespace(inception=Colours(), video=None, takes=lambda name: False, names=()))
+    meter = SimpleNamespace(inception=Colours(), video=None, takes=lambda name: False, names=())
+    collector, shared = Collector(meter), Collector(meter)
+    shown = [Shown(np.random.default_rng(i).random((16, 16, 3)).astype(np.float32)) for i in range(8)]
     for i in range(4):
-        ours, truth = (Shown(rng.random((16, 16, 3)).astype(np.float32)) for _ in range(2))
-        collector.add(Pair(str(i), "", ours, truth))
+        collector.add(Pair(str(i), "", shown[i], shown[4 + i]))
+        for j in range(4, 7):
+            shared.add(Pair(f"{i} {j}", "ann", shown[i], shown[j], compares="persons"))
     entry = collector.figures([])["fid"]
     assert entry["n"] == [4, 4] and not entry["claim"] and "no claim: 4 pictures" in entry["caveat"]
+    assert shared.figures([])["fid"]["n"] == [4, 3]  # each picture once, however often it is compared
 
 
 def test_identity_distribution_tells_spread_and_missing_faces():
@@ -203,8 +207,11 @@ def test_every_protocol_puts_ours_beside_the_papers(name, tmp_path, monkeypatch)
     simple = [m for m in PROTOCOLS[name].metrics if m in ("psnr", "ssim", "l1", "mse")]
     report = stage.main(tmp_path / "data", protocol=name, metrics=",".join(simple or ["psnr"]))
     data = json.loads((report.parent / "metrics.json").read_text())
-    ours, *papers = data["table"]
-    assert report.parent.name == name and ours["label"] == "ours" and set(ours["figures"]) == set(simple)
+    ours, papers = ([row for row in data["table"] if row["ours"] == own] for own in (True, False))
+    assert report.parent.name == name and set(ours[0]["figures"]) == set(simple)
+    both = {"pixels"} < {comparison.how for comparison in PROTOCOLS[name].comparisons}
+    assert [row["label"] for row in ours] == (["ours, self", "ours, cross"] if both else ["ours"])
+    assert sum(int(row["where"].split("= ")[1]) for row in ours) == data["count"]
     assert [row["label"] for row in papers] == [row.label for row in PUBLISHED[name]]
     assert all(set(row["figures"]) <= set(PROTOCOLS[name].columns) for row in papers)
     text = Links()
@@ -273,3 +280,11 @@ def test_the_report_draws_in_a_browser(folders, tmp_path):
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
     result = subprocess.run([*command, "--dump-dom", probed.as_uri()], capture_output=True, text=True, timeout=120)
     assert "<title>probe|0|1|00|02</title>" in result.stdout
+
+
+def test_the_papers_figures_stand_as_they_print_them():
+    (row,) = (row for row in PUBLISHED["joker-2d"] if "self" in row.label)
+    assert table_cell(TableRow(row.label, row.where, row.figures, row.notes), "akd") == ("0.007", "normalised")
+    assert table_cell(TableRow("ours", "", {"akd": 0.007}, ours=True), "akd") == ("0.01", "")
+    assert table_cell(TableRow("ours", "", {"fid": 12.0}, {"fid": "no claim"}, True), "fid") == ("12.00", "no claim")
+    assert table_cell(TableRow("ours", "", {}, ours=True), "psnr") == ("–", "")

@@ -12,7 +12,7 @@ from facecraft.evaluation.cases import case_pairs, choose_protocol, find_cases
 from facecraft.evaluation.gallery import MOST, Exhibit, make_exhibit
 from facecraft.evaluation.measures import MEASURES, PICTURE, parse_metrics
 from facecraft.evaluation.meter import Meter, Tools
-from facecraft.evaluation.page import figure_text, make_page
+from facecraft.evaluation.page import make_page, table_cell
 from facecraft.evaluation.pairs import VIDEOS, Pair, Region, frame_rate, list_pictures, pair_up
 from facecraft.evaluation.protocols import Protocol
 from facecraft.evaluation.published import PUBLISHED
@@ -22,6 +22,9 @@ from facecraft.evaluation.subject import load_subject, measure_consistency, subj
 from facecraft.progress import log, track
 from facecraft.records import disk_errors, write_atomic
 from facecraft.workspace import Workspace
+
+SELF, CROSS = "self", "cross"
+"""Pictures that should equal the truth, and those that only show the same person or the same pose."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def evaluate_protocol(name: str, data: Path, folder: Path, options: Options) -> 
     exhibits = _measure(chain.from_iterable(pairs), None, names, results, options)
     results.notes = [f"Protocol {name}: {protocol.data}; here {len(cases)} cases.", *protocol.caveats]
     results.columns = protocol.columns
-    results.table = [_own_row(protocol, results, len(cases)), *_paper_rows(name)]
+    results.table = _make_table(name, protocol, results)
     _write_to(folder, results, exhibits)
     log.info(describe_table(results))
     return results
@@ -116,35 +119,44 @@ def _measure(
     meter = Meter(names, options.tools)
     for name, reason in meter.missing.items():
         log.warning(f"{name} is not measured: {reason}")
-    collector, exhibits, every = Collector(meter, fps), [], 1
+    collectors, exhibits, every = {}, [], 1
     for number, pair in enumerate(track(pairs, "measuring", total) if total else pairs):
-        results.rows.append(Row(pair.name, pair.group, meter.measure(pair)))
-        collector.add(pair)
+        side = SELF if pair.compares == "pixels" else CROSS
+        results.rows.append(Row(pair.name, pair.group, meter.measure(pair), side))
+        collectors.setdefault(side, Collector(meter, fps)).add(pair)
         if number % every == 0:
             exhibits.append(make_exhibit(pair))
         if len(exhibits) > MOST:  # a long film: keep every second
             exhibits, every = exhibits[::2], 2 * every
     results.nets, results.missing = meter.nets, meter.missing
-    results.sets = collector.figures([row.figures["id"] for row in results.rows if "id" in row.figures])
+    for side, collector in collectors.items():
+        identities = [row.figures["id"] for row in results.rows if row.side == side and "id" in row.figures]
+        mark = f" {side}" if len(collectors) > 1 else ""
+        results.sets |= {name + mark: entry for name, entry in collector.figures(identities).items()}
     return exhibits
 
 
-def _own_row(protocol: Protocol, results: Results, cases: int) -> TableRow:
+def _own_row(protocol: Protocol, results: Results, side: str, several: bool) -> TableRow:
     figures, notes = {}, {}
     for name in protocol.columns:
-        if name in results.sets:
-            figures[name] = results.sets[name]["value"]
-            if not results.sets[name].get("claim", True):
+        entry = results.sets.get(f"{name} {side}" if several else name)
+        if entry:
+            figures[name] = entry["value"]
+            if not entry.get("claim", True):
                 notes[name] = "no claim"
             continue
-        mean = results.mean_of_persons(name) if protocol.mean == "persons" else results.mean(name)[0]
+        mean = results.mean_of_persons(name) if protocol.mean == "persons" else results.mean(name, side=side)[0]
         if not math.isnan(mean):
             figures[name] = mean
-    return TableRow("ours", f"N = {len(results.rows)} in {cases} cases", figures, notes)
+    count = sum(row.side == side for row in results.rows)
+    return TableRow(f"ours, {side}" if several else "ours", f"N = {count}", figures, notes, True)
 
 
-def _paper_rows(name: str) -> list[TableRow]:
-    return [TableRow(row.label, row.where, row.figures) for row in PUBLISHED[name]]
+def _make_table(name: str, protocol: Protocol, results: Results) -> list[TableRow]:
+    """Our row, or two where pictures of oneself and of others are apart, then the paper's."""
+    sides = list(dict.fromkeys(row.side for row in results.rows))
+    ours = [_own_row(protocol, results, side, len(sides) > 1) for side in sides]
+    return [*ours, *(TableRow(row.label, row.where, row.figures, row.notes) for row in PUBLISHED[name])]
 
 
 def describe_table(results: Results) -> str:
@@ -152,9 +164,8 @@ def describe_table(results: Results) -> str:
     heads = [f"{MEASURES[n].label} {MEASURES[n].unit}".strip() for n in results.columns]
     lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
     for row in results.table:
-        cells = (figure_text(name, row.figures.get(name, math.nan)) for name in results.columns)
-        marked = (f"({c})" if name in row.notes else c for name, c in zip(results.columns, cells, strict=True))
-        lines.append(f"| {row.label}, {row.where} | " + " | ".join(marked) + " |")
+        cells = [f"({c}) {note}" if note else c for c, note in (table_cell(row, name) for name in results.columns)]
+        lines.append(f"| {row.label}, {row.where} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

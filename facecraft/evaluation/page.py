@@ -82,15 +82,23 @@ def _table(results: Results) -> str:
     lines = []
     for row in results.table:
         cells = "".join(f"<td>{_cell(row, name)}</td>" for name in results.columns)
-        style = ' class="ours"' if row is results.table[0] else ""
+        style = ' class="ours"' if row.ours else ""
         lines.append(f"<tr{style}><td>{escape(row.label)} <small>{escape(row.where)}</small></td>{cells}</tr>")
     head = f"<tr><th></th>{_heads(results.columns)}</tr>"
     return f'<h2>Beside the paper</h2><div class="wide"><table>{head}{"".join(lines)}</table></div>'
 
 
+def table_cell(row: TableRow, measure: str) -> tuple[str, str]:
+    """A figure of a protocol's table, the papers' as they print it, and what keeps it from being a claim."""
+    value = row.figures.get(measure, math.nan)
+    printed = not row.ours and math.isfinite(value)
+    return (f"{value:g}" if printed else figure_text(measure, value)), row.notes.get(measure, "") * (
+        measure in row.figures
+    )
+
+
 def _cell(row: TableRow, measure: str) -> str:
-    text = figure_text(measure, row.figures.get(measure, math.nan))
-    note = row.notes.get(measure)
+    text, note = table_cell(row, measure)
     return f"({text}) <small>{escape(note)}</small>" if note else text
 
 
@@ -98,15 +106,17 @@ def _sets(results: Results) -> str:
     """FID, JOD and what else is of a whole set."""
     items, figures = [], []
     for name, entry in results.sets.items():
-        measure = name if name in MEASURES else "id"
-        number = figure_text(measure, entry["value"])
+        kind, _, side = name.partition(" ")
+        number = figure_text(kind if kind in MEASURES else "id", entry["value"])
         n = " and ".join(map(str, entry["n"])) if isinstance(entry["n"], list) else entry["n"]
-        label = MEASURES[name].label if name in MEASURES else name.upper()
+        label = f"{MEASURES[kind].label if kind in MEASURES else kind.upper()} {side}".strip()
         note = f"; {entry['caveat']}" if "caveat" in entry else ""
         items.append(f"<li>{escape(f'{label} {number}, N {n}{note}')}</li>")
-        if name == "isd" and entry["n"]:
+        if kind == "isd" and entry["n"]:
             low = min(0.0, min(entry["values"]))
-            figures.append(draw_histogram("cosines of all pairs, and how many", entry["values"], low, 1.0))
+            figures.append(
+                draw_histogram(f"cosines of all pairs, and how many {side}".strip(), entry["values"], low, 1.0)
+            )
     return f"<h2>Of the whole set</h2><ul>{''.join(items)}</ul>{''.join(figures)}" if items else ""
 
 

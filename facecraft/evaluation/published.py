@@ -1,6 +1,6 @@
 """Figures that the papers print, by protocol, in the units of the papers; `None` where the paper has none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -10,12 +10,13 @@ class PublishedRow:
     label: str
     where: str
     figures: dict[str, float]
+    notes: dict[str, str] = field(default_factory=dict)  # what keeps a figure from being read as ours
 
 
-def _rows(columns: str, *rows: tuple) -> tuple[PublishedRow, ...]:
+def _rows(columns: str, *rows: tuple, notes: dict[str, str] | None = None) -> tuple[PublishedRow, ...]:
     names = columns.split()
     return tuple(
-        PublishedRow(label, where, {n: v for n, v in zip(names, values, strict=True) if v is not None})
+        PublishedRow(label, where, {n: v for n, v in zip(names, values, strict=True) if v is not None}, notes or {})
         for label, where, *values in rows
     )
 
@@ -36,6 +37,7 @@ PUBLISHED = {
         "psnr lpips ssim fid id akd aed apd",
         ("Joker, self", "2D evaluation", 18.63, 0.212, 0.619, 7.57, 0.62, 0.007, 0.11, 0.31),
         ("Joker, cross", "2D evaluation", None, None, None, 8.48, 0.57, None, 0.22, 0.49),
+        notes={"akd": "normalised"},
     ),
     "joker-3d": _rows(
         "lpips ssim psnr mse",

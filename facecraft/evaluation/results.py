@@ -19,6 +19,7 @@ class Row:
     name: str
     group: str
     figures: dict[str, float]
+    side: str = ""  # of a protocol: self or cross
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class TableRow:
     where: str
     figures: dict[str, float]
     notes: dict[str, str] = field(default_factory=dict)
+    ours: bool = False
 
 
 @dataclass
@@ -54,9 +56,9 @@ class Results:
         """The groups of pictures, in the order of their first."""
         return list(dict.fromkeys(row.group for row in self.rows))
 
-    def mean(self, measure: str, group: str | None = None) -> tuple[float, int]:
-        """Mean over the pictures of a group that have the measure, and how many they are; nan for none."""
-        rows = [row for row in self.rows if group is None or row.group == group]
+    def mean(self, measure: str, group: str | None = None, side: str | None = None) -> tuple[float, int]:
+        """Mean over the pictures of a group and side that have the measure, and how many they are; nan for none."""
+        rows = [row for row in self.rows if group in (None, row.group) and side in (None, row.side)]
         values = [v for row in rows if not math.isnan(v := row.figures.get(measure, math.nan))]
         return (sum(values) / len(values) if values else math.nan), len(values)
 
@@ -73,7 +75,7 @@ class Results:
     def summary(self) -> dict[str, dict[str, dict]]:
         """Group -> measure -> mean and n; the group "all" has every picture."""
         table = {}
-        for key, group in [*((group, group) for group in self.groups), ("all", None)]:
+        for key, group in [*((group, group) for group in filter(None, self.groups)), ("all", None)]:
             means = {name: self.mean(name, group) for name in self.measures}
             table[key] = {name: {"mean": mean, "n": n} for name, (mean, n) in means.items() if n}
         return table

@@ -22,15 +22,12 @@ class Collector:
         self.features = ([], [])
         self.films: dict[str, tuple[list, list]] = {}
         self.tracks: dict[str, tuple[list, list]] = {}
-        self._reference: tuple[object, np.ndarray] | None = None
+        self._group, self._counted = None, {}
 
     def add(self, pair: Pair) -> None:
         """Look at one pair; pairs of one group are frames of one film, in order."""
         if self.meter.inception and pair.compares != "poses":
-            self.features[0].append(self.meter.inception.features(pair.predicted.rgb))
-            if self._reference is None or self._reference[0] is not pair.truth:  # a reference counts once
-                self._reference = (pair.truth, self.meter.inception.features(pair.truth.rgb))
-                self.features[1].append(self._reference[1])
+            self._count(pair)
         if pair.compares != "pixels":
             return
         if self.meter.video:
@@ -39,10 +36,18 @@ class Collector:
                 for side, rgb in zip(film, pair.blanked, strict=True):
                     side.append(to_bytes(rgb))
         if self.meter.takes("jitter"):
-            for side, shown in zip(
-                self.tracks.setdefault(pair.group, ([], [])), (pair.predicted, pair.truth), strict=True
-            ):
+            tracks = self.tracks.setdefault(pair.group, ([], []))
+            for side, shown in zip(tracks, (pair.predicted, pair.truth), strict=True):
                 side.append(None if shown.face is None else shown.face.landmarks)
+
+    def _count(self, pair: Pair) -> None:
+        """Features of both pictures; one that several pairs of a group share counts once."""
+        if pair.group != self._group or pair.compares == "pixels":
+            self._group, self._counted = pair.group, {}
+        for side, shown in zip(self.features, (pair.predicted, pair.truth), strict=True):
+            if id(shown) not in self._counted:
+                self._counted[id(shown)] = shown  # kept: an id is only its own while the picture lives
+                side.append(self.meter.inception.features(shown.rgb))
 
     def figures(self, identities: list[float]) -> dict[str, dict]:
         """The figures by measure; `identities` are the cosines of all pairs."""
@@ -53,7 +58,7 @@ class Collector:
             sets["jod"] = self._jod()
         if self.tracks:
             sets["jitter"] = self._jitter()
-        if "isd" in self.meter.names and self.meter.embedder:
+        if "isd" in self.meter.names and self.meter.embedder and identities:
             sets["isd"] = describe_distribution(identities)
         return sets
 
