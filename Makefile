@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-raster bench-head bench-quality bench-fit bench-likeness bench-synth gallery gallery-synth build clean
+.PHONY: help demo test check format bench bench-raster bench-head bench-quality bench-fit bench-likeness bench-synth bench-track bench-drive gallery gallery-synth build clean
 
 # the newest Python for which constraints.txt pins a full set comes first
 PYTHON ?= $(shell for python in python3.11 python3.10 python3.12 python3; do \

@@ -132,11 +132,14 @@ def shut_lids(expression: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     """Channels [T, 52] whose lids shut where those of the driver do; `gaps` [T, 2], m, left and right.
 
     Tracked lids stay ajar, as a part of each blink is taken for a look down and the head's own rims are never as close as
-    the detector's. A gap below 0.4 of the driver's usual one is a blink, below 0.15 a full one.
+    the detector's. A gap below 0.4 of the driver's usual one is a blink, below 0.15 a full one; the other eye goes along,
+    unless it is as open as in a wink.
     """
     out = expression.copy()
     usual = np.maximum(np.percentile(gaps, 80, axis=0), NARROWEST_EYE_M)
-    shut = np.clip((0.4 - gaps / usual) / (0.4 - 0.15), 0, 1)
+    open_share = gaps / usual
+    shut = np.clip((0.4 - open_share) / (0.4 - 0.15), 0, 1)
+    shut = np.maximum(shut, shut[:, ::-1] * np.clip((0.75 - open_share) / 0.25, 0, 1))
     for eye, side in enumerate(("Left", "Right")):
         blink, down = (ARKIT_NAMES.index(f"{name}{side}") for name in ("eyeBlink", "eyeLookDown"))
         out[:, blink] += shut[:, eye] * (1 - out[:, blink])

@@ -118,6 +118,8 @@ def test_lids_shut_where_the_drivers_do_and_only_then():
     left, right = (shut[:, ARKIT_NAMES.index(f"eyeBlink{side}")] for side in ("Left", "Right"))
     assert left[11] == 1 and 0 < left[10] < 1 and shut[11, ARKIT_NAMES.index("eyeLookDownLeft")] == 0
     assert not left[20:].any() and not right.any()
+    gaps[11, 1] = 0.0045
+    assert shut_lids(tracked, gaps)[11, ARKIT_NAMES.index("eyeBlinkRight")] == 1
 
 
 def test_gaps_of_lids_are_metres_whatever_the_tilt():

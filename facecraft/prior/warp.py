@@ -101,10 +101,10 @@ class Warp:
         share = cv2.GaussianBlur(cv2.erode(share, np.ones((3, 3))), (0, 0), SEAM_PX * FINE / 2)[..., None]
         inside = np.concatenate([share * sampled[..., :3] + (1 - share) * painted, np.ones_like(share)], 2)
         inside[..., 3:] = share * sampled[..., 3:4] + 1 - share
-        # beside the mesh the picture goes on, but for what the mesh uncovers, and its soft edge torn off
+        # beside the mesh the picture goes on, but for what the mesh has left, and its soft edge torn off
         outside = sampled[..., :4].copy()
-        outside[..., 3] *= (sampled[..., 4] > EDGE_PX * FINE) | (_distance(after.mask) < EDGE_PX * FINE)
-        outside[..., 3] *= ~self.before.mask
+        edge = (_distance(after.mask) < EDGE_PX * FINE) & (sampled[..., 4] > 0.5)
+        outside[..., 3] *= edge | (sampled[..., 4] > EDGE_PX * FINE)
         return _shrink(np.where(after.mask[..., None], inside, outside).clip(0, 1))
 
     def _rasterize(self, vertices: np.ndarray) -> MeshBuffers:
