@@ -86,6 +86,19 @@ class Warp:
         rgba = cv2.resize(rgba, size, interpolation=cv2.INTER_LINEAR)
         return np.dstack([rgba, _distance(self.before.mask), self._rim(self.before)])
 
+    @cached_property
+    def backdrop(self) -> np.ndarray:
+        """What is beside and behind the mesh [H, W, 4]: behind it, the nearest that is seen beside it."""
+        beside = self.picture[..., 4] > EDGE_PX * FINE
+        if not beside.any():
+            return np.zeros_like(self.picture[..., :4])
+        _, labels = cv2.distanceTransformWithLabels(
+            (~beside).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        colours = np.zeros((labels.max() + 1, 4), np.float32)
+        colours[labels[beside]] = self.picture[beside, :4]
+        return colours[labels]
+
     def __call__(self, vertices: np.ndarray) -> np.ndarray:
         """The picture [H, W, 4], straight alpha, with the mesh at `vertices` [V, 3], m."""
         faces = self.fitted.head.faces.numpy()
@@ -101,10 +114,10 @@ class Warp:
         share = cv2.GaussianBlur(cv2.erode(share, np.ones((3, 3))), (0, 0), SEAM_PX * FINE / 2)[..., None]
         inside = np.concatenate([share * sampled[..., :3] + (1 - share) * painted, np.ones_like(share)], 2)
         inside[..., 3:] = share * sampled[..., 3:4] + 1 - share
-        # beside the mesh the picture goes on, but for what the mesh has left, and its soft edge torn off
-        outside = sampled[..., :4].copy()
+        # beside the mesh the picture goes on as far as it can be told from the mesh's own soft edge
         edge = (_distance(after.mask) < EDGE_PX * FINE) & (sampled[..., 4] > 0.5)
-        outside[..., 3] *= edge | (sampled[..., 4] > EDGE_PX * FINE)
+        kept = edge | (sampled[..., 4] > EDGE_PX * FINE)
+        outside = np.where(kept[..., None], sampled[..., :4], self.backdrop)
         return _shrink(np.where(after.mask[..., None], inside, outside).clip(0, 1))
 
     def _rasterize(self, vertices: np.ndarray) -> MeshBuffers:
