@@ -56,7 +56,9 @@ def test_the_same_face_is_the_same_picture(fitted):
     assert np.abs(driven[..., :3] - view.rgb)[inside].mean() < 0.006
 
 
-@pytest.mark.parametrize("channels", [{"jawOpen": 0.7}, {"eyeBlinkLeft": 1, "eyeBlinkRight": 1}, {"mouthPucker": 1, "browInnerUp": 1}])
+@pytest.mark.parametrize(
+    "channels", [{"jawOpen": 0.7}, {"eyeBlinkLeft": 1, "eyeBlinkRight": 1}, {"mouthPucker": 1, "browInnerUp": 1}]
+)
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_driven_picture_is_that_of_the_driven_head(fitted, channels, number):
     fitted = clean_mouth(fitted)
