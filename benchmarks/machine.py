@@ -46,14 +46,16 @@ def use_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def measure(step: Callable[[], dict[str, float]], repeats: int = 15) -> tuple[dict[str, float], dict[str, float]]:
+def measure(
+    step: Callable[[], dict[str, float]], repeats: int = 15, scale: bool = True
+) -> tuple[dict[str, float], dict[str, float]]:
     """Median and least of the seconds that `step` measures, as ms of the idle machine; two calls warm up.
 
-    Each call is scaled by the rate right before it, the least by the highest rate.
+    Each call is scaled by the rate right before it, the least by the highest rate; neither is without `scale`.
     """
     rates, times = [], defaultdict(list)
     for _ in range(repeats + 2):
-        rates.append(fma_rate() / IDLE_FMA)
+        rates.append(fma_rate() / IDLE_FMA if scale else 1.0)
         for name, seconds in step().items():
             times[name].append(1e3 * seconds)
     scaled = {name: np.multiply(values, rates[-len(values) :])[2:] for name, values in times.items()}
