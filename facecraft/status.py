@@ -7,7 +7,6 @@ from pathlib import Path
 from facecraft.records import digest_file, is_unchanged
 from facecraft.workspace import PRODUCERS, Workspace, producer
 
-
 OUTSIDE_CHAIN = ("synth", "export", "eval", "drive-video")
 """Stages that no photo's workspace needs: not missing where they have not run."""
 

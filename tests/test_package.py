@@ -132,7 +132,11 @@ def test_shell_scripts_stop_at_the_first_error(script):
 
 def test_the_quick_chain_runs_every_stage_that_writes_into_a_workspace_in_order():
     chain = re.findall(r'^"\$facecraft" (\S+)', (ROOT / "bin/facecraft-quick").read_text(), re.MULTILINE)
-    assert list(dict.fromkeys(chain)) == [s for s in STAGES if s not in ("doctor", "sample", "synth", "drive-video", "track", "motion", "export", "eval", "status")]
+    assert list(dict.fromkeys(chain)) == [
+        s
+        for s in STAGES
+        if s not in ("doctor", "sample", "synth", "drive-video", "track", "motion", "export", "eval", "status")
+    ]
 
 
 def test_scripts_without_arguments_tell_their_usage():

@@ -245,8 +245,9 @@ def test_a_full_disk_is_one_line_and_changes_nothing(subject):
 
 
 HOLD = """
-import sys, time
+import signal, sys, time
 from facecraft.workspace import Workspace
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests with SIGINT ignored
 with Workspace.create(sys.argv[1]).stage("preprocess", (), {}, force=True) as run:
     run.output("source/a.txt").write_text("half")
     print("held", flush=True)

@@ -17,7 +17,7 @@ from facecraft.head.fit import EXPRESSION_SIGMA, FROZEN, OVAL, LandmarkProblem, 
 from facecraft.head.model import HeadModel
 from facecraft.head.noise import landmark_noise
 
-TRUST = 1.0
+MISFIT_M = 2e-3  # of a tracked face; the same face in many poses tells more of its shape than one photo does
 KEYFRAMES = 8
 IDENTITY_ROUNDS, RIGID_ROUNDS, ROUNDS = 6, 3, 6
 LIDS = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
@@ -102,7 +102,7 @@ class _Sequence:
         self.shape = np.zeros(head.shape_count)
         self.expression_basis = _expression_basis(head, self.shape)
         outline = np.array([i for i in OVAL if i not in CHIN])
-        noise = landmark_noise(head, 1.0, 0.0, TRUST, outline)  # in m, in an upright picture
+        noise = landmark_noise(head, 1.0, 0.0, MISFIT_M, outline)  # in m, in an upright picture
         roots = np.sqrt(noise.precisions)
         inner = np.linalg.cholesky(np.eye(len(noise.factors)) + (noise.factors * noise.precisions) @ noise.factors.T)
         self.roots = roots  # [956]

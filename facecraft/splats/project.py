@@ -1,8 +1,7 @@
 """Perspective projection of 3D Gaussians to 2D Gaussians in the picture, and its derivative.
 
-EWA splatting (Zwicker et al. 2001) as in 3D Gaussian Splatting (Kerbl et al. 2023), with the culling and the clamped
-Jacobian of gsplat 1.5.3. Inputs and results are float32, the arithmetic float64: the determinant of a needle's covariance
-cancels almost all digits of float32.
+EWA splatting (Zwicker et al. 2001) as in 3D Gaussian Splatting (Kerbl et al. 2023), with gsplat 1.5.3's culling and clamped
+Jacobian. Inputs and results are float32, the arithmetic float64: a needle's determinant cancels most digits of float32.
 """
 
 import math
