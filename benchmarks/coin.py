@@ -28,11 +28,12 @@ from facecraft.camera import Camera, orbit_camera
 from facecraft.head.fitted import FittedHead, load_fitted
 from facecraft.head.texture import render_textured
 from facecraft.image import write_png
+from facecraft.metrics.pixels import psnr
 from facecraft.prior.texture import orbit_cameras
 from facecraft.splats.coin import as_avatar
 from facecraft.splats.schedule import Schedule
 from facecraft.splats.seed import seed_gaussians
-from facecraft.splats.train import Trainer, masked_psnr
+from facecraft.splats.train import Trainer
 from facecraft.views import View
 from facecraft.workspace import Workspace
 
@@ -119,8 +120,8 @@ def compare(avatar: Avatar, views: list[View]) -> tuple[np.ndarray, np.ndarray]:
         curvatures = [np.abs(laplace(picture))[inside].mean() for picture in smooth]
         slopes, true_slopes = (np.stack(np.gradient(picture))[:, inside] for picture in smooth)
         edges = (slopes * true_slopes).sum() / (true_slopes**2).sum()
-        psnr = masked_psnr(rgb, wanted, inside)
-        scores.append([psnr, similar[inside].mean(), curvatures[0] / curvatures[1], edges])
+        decibels = psnr(rgb, wanted, inside)
+        scores.append([decibels, similar[inside].mean(), curvatures[0] / curvatures[1], edges])
         pictures.append(rgb)
     return np.mean(scores, 0), np.concatenate(pictures, 1)
 

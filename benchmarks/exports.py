@@ -18,7 +18,7 @@ from facecraft.export.gltf_splats import read_gltf_splats, write_gltf_splats
 from facecraft.export.ply import read_ply, write_ply
 from facecraft.export.splat import read_splat, write_splat
 from facecraft.export.spz import read_spz, write_spz
-from facecraft.splats.train import masked_psnr
+from facecraft.metrics.pixels import psnr
 
 FORMATS = {
     "ply": (write_ply, read_ply),
@@ -43,10 +43,10 @@ def main(workspaces: list[Path]) -> None:
                 write_s = min(_seconds(write, file, pose) for _ in range(3))
                 read_s = min(_seconds(read, file) for _ in range(3))
                 shown, _ = render(read(file), avatar.camera, torch.ones(3))
-                psnr = masked_psnr(shown.clamp(0, 1).numpy(), wanted.clamp(0, 1).numpy(), alpha.numpy() > 0.5)
+                decibels = psnr(shown.clamp(0, 1).numpy(), wanted.clamp(0, 1).numpy(), alpha.numpy() > 0.5)
                 sizes[name] = file.stat().st_size
                 share = f"{sizes[name] / len(pose):.1f} | 1/{sizes['ply'] / sizes[name]:.1f}"
-                cost = f"{1000 * write_s:.0f} | {1000 * read_s:.0f} | {psnr:.1f}"
+                cost = f"{1000 * write_s:.0f} | {1000 * read_s:.0f} | {decibels:.1f}"
                 print(f"| {path.stem} | {len(pose)} | {name} | {share} | {cost} |")
 
 

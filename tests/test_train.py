@@ -7,6 +7,7 @@ from photographed_head import photograph
 from test_prior import fitted_head
 
 from facecraft.avatar import Avatar
+from facecraft.metrics.pixels import psnr
 from facecraft.prior.texture import surround
 from facecraft.splats.coin import as_avatar
 from facecraft.splats.density import DensityPlan, DensityStatistics, plan_change, split_in_two
@@ -15,7 +16,7 @@ from facecraft.splats.inconsistent import color_offsets
 from facecraft.splats.rig import local_to_world
 from facecraft.splats.schedule import Schedule
 from facecraft.splats.seed import fringe_gaussians, seed_gaussians
-from facecraft.splats.train import Trainer, log_quality, masked_psnr
+from facecraft.splats.train import Trainer, log_quality
 
 COUNT = 14_000
 
@@ -193,5 +194,5 @@ def test_children_fill_their_parent():
 
 def test_psnr_of_known_errors():
     a, mask = np.zeros((4, 4, 3)), np.ones((4, 4), bool)
-    assert masked_psnr(a, a, mask) == float("inf")
-    assert masked_psnr(a, a + 0.1, mask) == pytest.approx(20)
+    assert psnr(a, a, mask) == float("inf")
+    assert psnr(a, a + 0.1, mask) == pytest.approx(20)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from outlines import inside_polygon, line_distance
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
@@ -67,7 +68,7 @@ def _paint(head, points, regions, rng) -> np.ndarray:
 
     mix(_hair(points) * scalp, hair)
     brows = [marks[k : k + 5] - [0, _BROW_DROP, 0] for k in (17, 22)]
-    brow = np.minimum(*(_line_distance(points[:, :2], line[:, :2]) for line in brows))
+    brow = np.minimum(*(line_distance(points[:, :2], line[:, :2]) for line in brows))
     mix(0.9 * _soft(0.0029 - brow, 0.0007) * face * (points[:, 1] > 0), 0.8 * hair)
     mix(_lips(points, marks) * face, skin * [0.8, 0.5, 0.55])
     for k, socket in ((42, "eye_socket_L"), (36, "eye_socket_R")):
@@ -100,25 +101,9 @@ def _hair(points) -> np.ndarray:
 
 def _lips(points, marks) -> np.ndarray:
     outline = marks[48:60, :2]
-    distance = _line_distance(points[:, :2], np.concatenate([outline, outline[:1]]))
-    inside = _inside_polygon(points[:, :2], outline)
+    distance = line_distance(points[:, :2], np.concatenate([outline, outline[:1]]))
+    inside = inside_polygon(points[:, :2], outline)
     return _soft(np.where(inside, distance, -distance), 0.0006) * (points[:, 2] > marks[48, 2] - 0.012)
-
-
-def _line_distance(points, corners) -> np.ndarray:
-    steps = np.linspace(0, 1, 24)[:, None, None]
-    return cKDTree((corners[:-1] + steps * np.diff(corners, axis=0)).reshape(-1, 2)).query(points)[0]
-
-
-def _inside_polygon(points, corners) -> np.ndarray:
-    """Even-odd rule."""
-    inside = np.zeros(len(points), bool)
-    for a, b in zip(corners, np.roll(corners, -1, 0), strict=True):
-        crosses = (a[1] > points[:, 1]) != (b[1] > points[:, 1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            at = a[0] + (points[:, 1] - a[1]) / (b[1] - a[1]) * (b[0] - a[0])
-        inside ^= crosses & (points[:, 0] < at)
-    return inside
 
 
 def _region_border(head, socket) -> np.ndarray:

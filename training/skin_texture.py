@@ -7,6 +7,7 @@ Colours are sRGB reflectances [n, 3] of texels at rest positions [n, 3] m. The s
 from dataclasses import dataclass
 
 import numpy as np
+from outlines import inside_polygon, line_distance
 from scipy.spatial import cKDTree
 
 from facecraft.head.albedo import eye_angles
@@ -97,8 +98,8 @@ def hairy(points: np.ndarray, rise: float = 0.0) -> np.ndarray:
 def lips(points: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """The red of the lips [n]; `marks` [68, 3] are the iBUG points."""
     outline = marks[48:60, :2]
-    distance = _line_distance(points[:, :2], np.concatenate([outline, outline[:1]]))
-    inside = _inside_polygon(points[:, :2], outline)
+    distance = line_distance(points[:, :2], np.concatenate([outline, outline[:1]]))
+    inside = inside_polygon(points[:, :2], outline)
     return soft(np.where(inside, distance, -distance), 0.0006) * (points[:, 2] > marks[48, 2] - 0.012)
 
 
@@ -146,7 +147,7 @@ def _brows(points, marks, rng) -> np.ndarray:
     for first, sign in ((17, 1.0), (22, -1.0)):
         line = marks[first : first + 5] + shift * [sign, 1, 1]
         line = line + np.outer(np.sin(np.linspace(0, np.pi, 5)), [0, arch, 0])
-        nearest = np.minimum(nearest, _line_distance(points[:, :2], line[:, :2]))
+        nearest = np.minimum(nearest, line_distance(points[:, :2], line[:, :2]))
     strands = 1 + 0.3 * smooth_noise(points * [1, 0.5, 1], 0.0012, rng)
     return (density * soft(thick - nearest, 0.0008) * (points[:, 1] > 0) * strands).clip(0, 1)
 
@@ -201,24 +202,8 @@ def random_eye(rng: np.random.Generator):
 
 def _lip_line(points, marks) -> np.ndarray:
     """Distance [n] from where the lips meet."""
-    return _line_distance(points[:, :2], np.concatenate([marks[60:65], marks[60:61]])[:5, :2])
+    return line_distance(points[:, :2], np.concatenate([marks[60:65], marks[60:61]])[:5, :2])
 
 
 def _blob(points, centre, radius) -> np.ndarray:
     return np.exp(-((points - centre) ** 2).sum(1) / (2 * radius**2))
-
-
-def _line_distance(points, corners) -> np.ndarray:
-    steps = np.linspace(0, 1, 24)[:, None, None]
-    return cKDTree((corners[:-1] + steps * np.diff(corners, axis=0)).reshape(-1, 2)).query(points)[0]
-
-
-def _inside_polygon(points, corners) -> np.ndarray:
-    """Even-odd rule."""
-    inside = np.zeros(len(points), bool)
-    for a, b in zip(corners, np.roll(corners, -1, 0), strict=True):
-        crosses = (a[1] > points[:, 1]) != (b[1] > points[:, 1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            at = a[0] + (points[:, 1] - a[1]) / (b[1] - a[1]) * (b[0] - a[0])
-        inside ^= crosses & (points[:, 0] < at)
-    return inside

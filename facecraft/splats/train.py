@@ -13,12 +13,12 @@ iteration, the head's pose of every timestep optimised as well, at GaussianAvata
 from dataclasses import dataclass, replace
 from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from facecraft.avatar import Avatar
 from facecraft.frames import Frames, pose_head
+from facecraft.metrics.pixels import psnr
 from facecraft.progress import log, track
 from facecraft.splats.adam import Adam
 from facecraft.splats.density import DensityStatistics, plan_change, split_in_two
@@ -238,12 +238,6 @@ class Trainer:
         return replace(self.avatar, gaussians=gaussians, binding=self.binding, coin=coin).to("cpu")
 
 
-def masked_psnr(rgb: np.ndarray, wanted: np.ndarray, mask: np.ndarray) -> float:
-    """Peak signal-to-noise ratio, dB, of [H, W, 3] pictures in [0, 1] where `mask` [H, W]; inf when equal."""
-    error = float(((rgb - wanted)[mask] ** 2).mean())
-    return float("inf") if error == 0 else -10 * np.log10(error)
-
-
 def log_quality(avatar: Avatar, views: list[View]) -> float:
     """Log and return the PSNR of the first view (the photo) inside its matte."""
     from facecraft.avatar import render
@@ -252,6 +246,6 @@ def log_quality(avatar: Avatar, views: list[View]) -> float:
     with torch.no_grad():
         rgb, _ = render(avatar.pose(avatar.expression, avatar.gaze, avatar.neck), view.camera, torch.ones(3))
     wanted = view.rgb * view.alpha[..., None] + 1 - view.alpha[..., None]
-    psnr = masked_psnr(rgb.numpy().clip(0, 1), wanted, view.alpha > 0.5)
-    log.info(f"PSNR of the source view inside the matte: {psnr:.1f} dB with {len(avatar.binding)} Gaussians")
-    return psnr
+    decibels = psnr(rgb.numpy().clip(0, 1), wanted, view.alpha > 0.5)
+    log.info(f"PSNR of the source view inside the matte: {decibels:.1f} dB with {len(avatar.binding)} Gaussians")
+    return decibels
