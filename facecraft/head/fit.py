@@ -1,4 +1,4 @@
-"""Fit a morphable head to the 478 landmarks of one picture: pose, shape, expression and gaze.
+"""Fit a morphable head to the 478 landmarks of a picture, or of several of one person: pose, shape, expression and gaze.
 
 Levenberg-Marquardt on the reprojection error with Gaussian priors. Landmarks say little about identity beyond pose and
 expression (they regress to the detector's mean face), so shape stays close to the mean unless the points insist.
@@ -12,6 +12,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from facecraft.camera import Camera
+from facecraft.head.joint import damped_step, join_equations, place_unknowns
 from facecraft.head.model import HeadModel
 from facecraft.head.noise import landmark_noise
 
@@ -90,9 +91,9 @@ def turn_slopes(arms: np.ndarray) -> np.ndarray:
 
 
 class LandmarkProblem:
-    """Residuals, their Jacobian and the bounds of one picture."""
+    """Residuals, their Jacobian and the bounds of one of several `pictures` that share the shape, and the prior on it."""
 
-    def __init__(self, head: HeadModel, landmarks: np.ndarray, camera: Camera):
+    def __init__(self, head: HeadModel, landmarks: np.ndarray, camera: Camera, pictures: int = 1):
         self.head, self.landmarks, self.camera = head, landmarks[:, :2].astype(float), camera
         self.K, self.E = head.shape_count, len(head.expression_names)
         self.basis = _landmark_basis(head)
@@ -100,6 +101,7 @@ class LandmarkProblem:
             [np.ones(self.K), np.full(self.E, 1 / EXPRESSION_SIGMA), np.full(4, 1 / GAZE_SIGMA)]
         )
         self.curvature = np.diag(self.prior**2) + _eyes_together(head)
+        self.curvature[: self.K, : self.K] /= pictures
         self.free = np.ones(6 + len(self.prior), bool)
         self.free[[6 + self.K + head.expression_names.index(name) for name in FROZEN]] = False
         self.channels = slice(6 + self.K, 6 + self.K + self.E)
@@ -195,43 +197,65 @@ def fit_landmarks(
     iterations: int = 25,
 ) -> LandmarkFit:
     """The most probable head for the landmarks of one picture."""
-    problem = LandmarkProblem(head, landmarks, camera)
-    state = problem.start()
+    (fit,) = fit_together(head, [landmarks], [camera], iterations)
+    return fit
+
+
+def fit_together(
+    head: HeadModel,
+    landmarks: list[np.ndarray],  # of each picture [478, 2+] px
+    cameras: list[Camera],
+    iterations: int = 25,
+) -> list[LandmarkFit]:
+    """The most probable head for the landmarks of several pictures of one person: one shape, the rest for each picture."""
+    pairs = zip(landmarks, cameras, strict=True)
+    problems = [LandmarkProblem(head, points, camera, len(cameras)) for points, camera in pairs]
+    states = [problem.start() for problem in problems]
     count = 0
     for rigid, limit in ((True, 6), (False, iterations)):
-        state, used = _minimize(problem, state, rigid, limit)
+        states, used = _minimize(problems, states, rigid, limit)
         count += used
-    points = problem.points(state)
-    errors = np.linalg.norm(problem.residuals(points), axis=1)
+    return [conclude(problem, state, count) for problem, state in zip(problems, states, strict=True)]
+
+
+def conclude(problem: LandmarkProblem, state: HeadState, iterations: int) -> LandmarkFit:
+    """A state as a fit."""
+    errors = np.linalg.norm(problem.residuals(problem.points(state)), axis=1)
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = state.rotation, state.translation
     shape, expression, gaze = np.split(state.code, [problem.K, problem.K + problem.E])
-    return LandmarkFit(replace(camera, T_camera_world=T), shape, expression, gaze.reshape(2, 2), errors, count)
+    camera = replace(problem.camera, T_camera_world=T)
+    return LandmarkFit(camera, shape, expression, gaze.reshape(2, 2), errors, iterations)
 
 
-def _minimize(problem: LandmarkProblem, state: HeadState, rigid: bool, limit: int) -> tuple[HeadState, int]:
-    damping, points = 1e-3, problem.points(state)
-    residuals = problem.residuals(points)
-    energy = problem.energy(residuals, state.code)
+def _minimize(problems: list[LandmarkProblem], states: list[HeadState], rigid: bool, limit: int):
+    """The states after at most `limit` steps, and how many there were."""
+    shared = np.zeros(len(problems[0].free), bool)
+    shared[6 : 6 + problems[0].K] = True
+    places = place_unknowns(shared, len(problems))
+
+    def look(states):
+        points = [problem.points(state) for problem, state in zip(problems, states, strict=True)]
+        residuals = [problem.residuals(found) for problem, found in zip(problems, points, strict=True)]
+        each = zip(problems, residuals, states, strict=True)
+        return points, residuals, sum(problem.energy(r, state.code) for problem, r, state in each)
+
+    damping, (points, residuals, energy) = 1e-3, look(states)
     for iteration in range(limit):
-        hessian, gradient, free = problem.normal_equations(state, points, residuals, rigid)
-        where = np.flatnonzero(free)
+        each = zip(problems, states, points, residuals, strict=True)
+        equations = join_equations([problem.normal_equations(*rest, rigid) for problem, *rest in each], places)
         for _ in range(8):
-            delta = np.zeros(len(gradient))
-            damped = hessian[np.ix_(where, where)] + damping * np.diag(np.diag(hessian)[where])
-            delta[where] = -np.linalg.solve(damped, gradient[where])
-            trial = problem.step(state, delta)
-            trial_points = problem.points(trial)
-            trial_residuals = problem.residuals(trial_points)
-            trial_energy = problem.energy(trial_residuals, trial.code)
+            delta = damped_step(*equations, damping)
+            trials = [p.step(state, delta[place]) for p, state, place in zip(problems, states, places, strict=True)]
+            trial_points, trial_residuals, trial_energy = look(trials)
             if trial_energy < energy:
                 break
             damping *= 6
         else:
-            return state, iteration
+            return states, iteration
         gain = energy - trial_energy
-        state, points, residuals, energy = trial, trial_points, trial_residuals, trial_energy
+        states, points, residuals, energy = trials, trial_points, trial_residuals, trial_energy
         damping = max(damping / 5, 1e-7)
         if gain < 1e-5 * energy:
-            return state, iteration + 1
-    return state, limit
+            return states, iteration + 1
+    return states, limit

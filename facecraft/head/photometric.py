@@ -1,30 +1,24 @@
-"""Refine a landmark fit by the picture's colours: pose, shape, expression, gaze, light and skin together.
+"""Refine a landmark fit by the colours of a picture, or several: pose, shape, expression, gaze, light and skin together.
 
 Analysis by synthesis in Gauss-Newton steps, coarse to fine (surface points and blur shrink together): the residuals are those
 of `shading` (colours), `contour` (outline against the matte) and `fit` (landmarks and priors). Hair, glasses, hands,
 highlights and cast shadows are not modelled: no mask of them is learned; points whose neighbourhood the model cannot explain
-lose weight (Geman-McClure on pooled residuals), anew in every iteration.
+lose weight (Geman-McClure on pooled residuals), anew in every iteration. Several pictures of one person share shape and skin.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from facecraft.camera import Camera
 from facecraft.head.albedo import load_skin
-from facecraft.head.contour import Matte, measure_matte, outline_residuals
-from facecraft.head.fit import HeadState, LandmarkFit, LandmarkProblem, pose_vertices
+from facecraft.head.contour import measure_matte, outline_residuals
+from facecraft.head.fit import HeadState, LandmarkFit, LandmarkProblem, conclude
+from facecraft.head.joint import damped_step, join_equations, place_unknowns
 from facecraft.head.model import HeadModel
-from facecraft.head.shading import (
-    Appearance,
-    SurfacePoints,
-    Tangents,
-    appear,
-    colour_jacobian,
-    differentiate,
-    surface_points,
-)
+from facecraft.head.scene import Look, Photo, Scene, blur, view_scene
+from facecraft.head.shading import Appearance, SurfacePoints, colour_jacobian, differentiate, surface_points
 from facecraft.mesh.light import harmonics
 
 LEVELS = {
@@ -41,24 +35,6 @@ LANDMARK_MISFIT_M = 2e-3  # what landmarks share in their errors, colours know b
 LIGHT_SIGMA, TINT_SIGMA = 0.5, 0.1
 
 
-@dataclass(frozen=True)
-class _Look:
-    """The state of the fit: the head's, and `tone` [M] and `light` [9, 3]."""
-
-    head: HeadState
-    tone: np.ndarray
-    light: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """What is compared with: `colours` [H, W, 9] with derivatives by x and by y, `alpha` [H, W], the matte's distances."""
-
-    colours: np.ndarray
-    alpha: np.ndarray
-    matte: Matte
-
-
 def fit_photo(
     head: HeadModel,
     start: LandmarkFit,
@@ -67,57 +43,41 @@ def fit_photo(
     alpha: np.ndarray,  # [H, W]
     quality: str = "standard",
 ) -> LandmarkFit:
-    """`start` refined. The camera keeps its intrinsics; `errors_px` are those of the refined head."""
-    skin, matte = load_skin(head), measure_matte(alpha)
-    problem = LandmarkProblem(head, landmarks, start.camera)
-    T = start.camera.T_camera_world
-    code = np.concatenate([start.shape, start.expression, start.gaze.ravel()])
-    problem.weigh(T[:3, :3], start.camera.fx / T[2, 3], LANDMARK_MISFIT_M)
-    light = np.zeros((9, 3))
-    light[0] = 0.7
-    look = _Look(HeadState(T[:3, :3], T[:3, 3], code), np.zeros(skin.count), light)
-    used = 0
+    """`start` refined by one photo; see fit_photos."""
+    (fit,) = fit_photos(head, [start], [Photo(image, alpha, landmarks)], quality)
+    return fit
+
+
+def fit_photos(
+    head: HeadModel,
+    starts: list[LandmarkFit],  # of one shape, from fit_together
+    photos: list[Photo],
+    quality: str = "standard",
+) -> list[LandmarkFit]:
+    """`starts` refined, one shape for all. The cameras keep their intrinsics; `errors_px` are those of the refined head."""
+    skin, mattes = load_skin(head), [measure_matte(photo.alpha) for photo in photos]
+    problems, looks = [], []
+    for start, photo in zip(starts, photos, strict=True):
+        problem = LandmarkProblem(head, photo.landmarks, start.camera, len(photos))
+        T = start.camera.T_camera_world
+        problem.weigh(T[:3, :3], start.camera.fx / T[2, 3], LANDMARK_MISFIT_M)
+        code = np.concatenate([start.shape, start.expression, start.gaze.ravel()])
+        light = np.zeros((9, 3))
+        light[0] = 0.7
+        problems.append(problem)
+        looks.append(Look(HeadState(T[:3, :3], T[:3, 3], code), np.zeros(skin.count), light))
+    used = starts[0].iterations
     for level, (size, blur_m, iterations) in enumerate(LEVELS[quality]):
-        points = surface_points(head, skin, size)
-        picture = _blur(image, alpha, matte, blur_m * start.camera.fx / T[2, 3])
-        tangents = differentiate(head, points, look.head.code)
+        points, scenes = surface_points(head, skin, size), []
+        for start, photo, matte, problem, look in zip(starts, photos, mattes, problems, looks, strict=True):
+            sigma_px = blur_m * start.camera.fx / start.camera.T_camera_world[2, 3]
+            picture, tangents = blur(photo, matte, sigma_px), differentiate(head, points, look.head.code)
+            scenes.append(Scene(problem, points, tangents, picture, len(photos)))
         if level == 0:
-            look = _fit_colours(problem, points, tangents, picture, look)
-        look, count = _minimize(problem, points, tangents, picture, look, iterations)
+            looks = _fit_colours(scenes, looks)
+        looks, count = _minimize(scenes, looks, iterations)
         used += count
-    return _finish(problem, look.head, start, used)
-
-
-def _finish(problem: LandmarkProblem, state: HeadState, start: LandmarkFit, used: int) -> LandmarkFit:
-    found = problem.points(state)
-    errors = np.linalg.norm(problem.residuals(found), axis=1)
-    T = np.eye(4)
-    T[:3, :3], T[:3, 3] = state.rotation, state.translation
-    shape, expression, gaze = np.split(state.code, [problem.K, problem.K + problem.E])
-    camera = replace(start.camera, T_camera_world=T)
-    return LandmarkFit(camera, shape, expression, gaze.reshape(2, 2), errors, start.iterations + used)
-
-
-def _blur(image: np.ndarray, alpha: np.ndarray, matte: Matte, sigma_px: float) -> _Picture:
-    soft = gaussian_filter(image, (max(sigma_px, 0.6),) * 2 + (0,)).astype(np.float32)
-    dy, dx = np.gradient(soft, axis=(0, 1))
-    return _Picture(np.concatenate([soft, dx, dy], 2), alpha, matte)
-
-
-def _view(
-    problem: LandmarkProblem, points: SurfacePoints, picture: _Picture, look: _Look
-) -> tuple[np.ndarray, Camera, Appearance]:
-    """Vertices, camera and appearance of a state."""
-    T = np.eye(4)
-    T[:3, :3], T[:3, 3] = look.head.rotation, look.head.translation
-    camera = replace(problem.camera, T_camera_world=T)
-    shape, expression, gaze = np.split(look.head.code, [problem.K, problem.K + problem.E])
-    vertices = pose_vertices(problem.head, shape, expression, gaze.reshape(2, 2))
-    return (
-        vertices,
-        camera,
-        appear(problem.head, points, vertices, camera, picture.colours, picture.alpha, look.light, look.tone),
-    )
+    return [conclude(problem, look.head, used) for problem, look in zip(problems, looks, strict=True)]
 
 
 def _trust(look: Appearance, points: SurfacePoints) -> np.ndarray:
@@ -141,107 +101,150 @@ def _light_prior(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return hessian, hessian @ light.ravel()
 
 
-def _fit_colours(problem, points, tangents, picture, look: _Look, rounds: int = 8) -> _Look:
-    """Light and skin with the head held."""
-    M = len(points.modes)
+def _fit_colours(scenes: list[Scene], looks: list[Look], rounds: int = 8) -> list[Look]:
+    """Lights and skin with the heads held."""
+    M = len(looks[0].tone)
+    places = place_unknowns(np.arange(M + 27) < M, len(scenes))
     for _ in range(rounds):
-        _, _, seen = _view(problem, points, picture, look)
-        weight = _trust(seen, points)
-        H = harmonics(seen.normals)
-        J = np.zeros((len(weight), 3, M + 27))
-        J[:, :, :M] = (points.modes * seen.shading).transpose(1, 2, 0)
-        for c in range(3):
-            J[:, c, M + c :: 3] = (0.5 * seen.reflectance / seen.shading)[:, c, None] * H
-        J = J.reshape(-1, M + 27)
-        weighted = J * np.repeat(weight, 3)[:, None]
-        hessian, gradient = weighted.T @ J, weighted.T @ (seen.expected - seen.seen).ravel()
-        curvature, slope = _light_prior(look.light)
-        hessian[:M, :M] += np.eye(M)
-        hessian[M:, M:] += curvature + 1e-3 * np.eye(27)
-        gradient += np.concatenate([look.tone, slope])
-        delta = -np.linalg.solve(hessian, gradient)
-        look = _Look(look.head, look.tone + delta[:M], look.light + delta[M:].reshape(9, 3))
-    return look
+        each = zip(scenes, looks, strict=True)
+        delta = damped_step(*join_equations([_colour_equations(*pair) for pair in each], places), 0)
+        moves = delta[places]
+        looks = [
+            Look(look.head, look.tone + move[:M], look.light + move[M:].reshape(9, 3))
+            for look, move in zip(looks, moves, strict=True)
+        ]
+    return looks
 
 
-def _energy(problem, look: _Look, seen: Appearance, weight, outline) -> float:
+def _colour_equations(scene: Scene, look: Look) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hessian, gradient and free unknowns: tone, light."""
+    points, M = scene.points, len(look.tone)
+    _, _, seen = view_scene(scene, look)
+    weight = _trust(seen, points)
+    H = harmonics(seen.normals)
+    J = np.zeros((len(weight), 3, M + 27))
+    J[:, :, :M] = (points.modes * seen.shading).transpose(1, 2, 0)
+    for c in range(3):
+        J[:, c, M + c :: 3] = (0.5 * seen.reflectance / seen.shading)[:, c, None] * H
+    J = J.reshape(-1, M + 27)
+    weighted = J * np.repeat(weight, 3)[:, None]
+    hessian, gradient = weighted.T @ J, weighted.T @ (seen.expected - seen.seen).ravel()
+    _add_priors(hessian, gradient, look, scene.pictures)
+    return hessian, gradient, np.ones(M + 27, bool)
+
+
+def _add_priors(hessian: np.ndarray, gradient: np.ndarray, look: Look, pictures: int) -> None:
+    """Those of tone and light, the last unknowns, in place; of the tone, which is shared, a picture's part."""
+    M = len(look.tone)
+    tone, light = slice(-27 - M, -27), slice(-27, None)
+    curvature, slope = _light_prior(look.light)
+    hessian[tone, tone] += np.eye(M) / pictures
+    hessian[light, light] += curvature + 1e-3 * np.eye(27)
+    gradient[tone] += look.tone / pictures
+    gradient[light] += slope
+
+
+def _energy(scene: Scene, look: Look, seen: Appearance, weight, outline) -> float:
     """What a step must lower: weights, visibility and outline are those of the state it starts from."""
-    curvature, _ = _light_prior(look.light)
+    problem, (curvature, _) = scene.problem, _light_prior(look.light)
     colours = 0.5 * (weight * ((seen.expected - seen.seen) ** 2).sum(1)).sum()
     landmarks = problem.energy(problem.residuals(problem.points(look.head)), look.head.code)
     return (
         colours
         + landmarks
-        + 0.5 * look.tone @ look.tone
+        + 0.5 * look.tone @ look.tone / scene.pictures
         + 0.5 * look.light.ravel() @ curvature @ look.light.ravel()
         + outline
     )
 
 
-def _minimize(problem, points, tangents, picture, look: _Look, iterations: int) -> tuple[_Look, int]:
+@dataclass(frozen=True)
+class _Held:
+    """What is held while a step from `look` is tried: `vertices` [V, 3] and camera, the points' `weight` [n], the outline."""
+
+    look: Look
+    vertices: np.ndarray
+    camera: Camera
+    seen: Appearance
+    weight: np.ndarray
+    outline: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    @classmethod
+    def at(cls, scene: Scene, look: Look, view: tuple) -> "_Held":
+        vertices, camera, seen = view
+        outline = outline_residuals(scene.problem.head, vertices, camera, scene.picture.matte)
+        return cls(look, vertices, camera, seen, _trust(seen, scene.points), outline)
+
+    def energy(self, scene: Scene, look: Look, view: tuple) -> float:
+        """Of another `look` and its view."""
+        vertices, camera, seen = view
+        ids, gaps, slopes = self.outline
+        moves = (camera.project(vertices[ids]) - self.camera.project(self.vertices[ids]))[:, :2]
+        gaps = gaps + (slopes * moves).sum(1)
+        return _energy(scene, look, seen, self.weight, 0.5 * (gaps**2).sum())
+
+
+def _minimize(scenes: list[Scene], looks: list[Look], iterations: int) -> tuple[list[Look], int]:
+    P, M = 6 + len(scenes[0].problem.prior), len(looks[0].tone)
+    shared = np.zeros(P + M + 27, bool)
+    shared[6 : 6 + scenes[0].problem.K] = shared[P : P + M] = True
+    places = place_unknowns(shared, len(scenes))
     damping = 1e-3
-    vertices, camera, seen = _view(problem, points, picture, look)
+    views = [view_scene(*pair) for pair in zip(scenes, looks, strict=True)]
     for iteration in range(iterations):
-        weight = _trust(seen, points)
-        outline = outline_residuals(problem.head, vertices, camera, picture.matte)
-        hessian, gradient, free = _normal_equations(problem, points, tangents, look, vertices, seen, weight, outline)
-        energy = _energy(problem, look, seen, weight, 0.5 * (outline[1] ** 2).sum())
-        where = np.flatnonzero(free)
+        held = [_Held.at(*each) for each in zip(scenes, looks, views, strict=True)]
+        equations = join_equations([_normal_equations(*pair) for pair in zip(scenes, held, strict=True)], places)
+        energy = sum(here.energy(*each) for here, *each in zip(held, scenes, looks, views, strict=True))
         for _ in range(5):
-            delta = np.zeros(len(gradient))
-            damped = hessian[np.ix_(where, where)] + damping * np.diag(np.diag(hessian)[where])
-            delta[where] = -np.linalg.solve(damped, gradient[where])
-            trial = _step(problem, look, delta)
-            moved, turned, trial_seen = _view(problem, points, picture, trial)
-            gaps = outline[1] + (
-                outline[2] * (turned.project(moved[outline[0]]) - camera.project(vertices[outline[0]]))[:, :2]
-            ).sum(1)
-            trial_energy = _energy(problem, trial, trial_seen, weight, 0.5 * (gaps**2).sum())
+            moves = damped_step(*equations, damping)[places]
+            trials = [_step(*each) for each in zip(scenes, looks, moves, strict=True)]
+            trial_views = [view_scene(*pair) for pair in zip(scenes, trials, strict=True)]
+            trial_energy = sum(
+                here.energy(*each) for here, *each in zip(held, scenes, trials, trial_views, strict=True)
+            )
             if trial_energy < energy:
                 break
             damping *= 8
         else:
-            return look, iteration
-        look, vertices, camera, seen = trial, moved, turned, trial_seen
+            return looks, iteration
+        looks, views = trials, trial_views
         damping = max(damping / 5, 1e-6)
         if energy - trial_energy < 1e-4 * energy:
-            return look, iteration + 1
-    return look, iterations
+            return looks, iteration + 1
+    return looks, iterations
 
 
-def _step(problem: LandmarkProblem, look: _Look, delta: np.ndarray) -> _Look:
-    P, M = 6 + len(problem.prior), len(look.tone)
+def _step(scene: Scene, look: Look, delta: np.ndarray) -> Look:
+    P, M = 6 + len(scene.problem.prior), len(look.tone)
     light = look.light + delta[P + M :].reshape(9, 3)
-    return _Look(problem.step(look.head, delta[:P]), look.tone + delta[P : P + M], light)
+    return Look(scene.problem.step(look.head, delta[:P]), look.tone + delta[P : P + M], light)
 
 
-def _normal_equations(problem, points, tangents: Tangents, look: _Look, vertices, seen: Appearance, weight, outline):
+def _normal_equations(scene: Scene, held: _Held) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hessian, gradient and free unknowns: turn, move, code, tone, light."""
-    state, P, M = look.head, 6 + len(problem.prior), len(look.tone)
-    faces = problem.head.faces.numpy()
-    arms = points.interpolate(vertices, faces) @ state.rotation.T
+    problem, points, look, seen = scene.problem, scene.points, held.look, held.seen
+    state, P = look.head, 6 + len(problem.prior)
+    arms = points.interpolate(held.vertices, problem.head.faces.numpy()) @ state.rotation.T
     project = problem.projection(arms + state.translation)
-    J = colour_jacobian(seen, points, tangents, state.rotation, arms, project, look.light)
+    J = colour_jacobian(seen, points, scene.tangents, state.rotation, arms, project, look.light)
     J[len(points.rows) :, :, : P - 4] = 0  # eyes tell the gaze; lids and lashes about them would bend the face
     J = J.reshape(-1, J.shape[2])
-    root = np.repeat(np.sqrt(weight), 3).astype(np.float32)
+    root = np.repeat(np.sqrt(held.weight), 3).astype(np.float32)
     J *= root[:, None]
     hessian = (J.T @ J).astype(float)
     gradient = (J.T @ (root * (seen.expected - seen.seen).ravel().astype(np.float32))).astype(float)
+    _add_priors(hessian, gradient, look, scene.pictures)
 
     found = problem.points(state)
     H, g, free = problem.normal_equations(state, found, problem.residuals(found), False)
     hessian[:P, :P] += H
     gradient[:P] += g
-    curvature, slope = _light_prior(look.light)
-    hessian[P : P + M, P : P + M] += np.eye(M)
-    gradient[P : P + M] += look.tone
-    hessian[P + M :, P + M :] += curvature + 1e-3 * np.eye(27)
-    gradient[P + M :] += slope
 
-    ids, gaps, slopes = outline
-    rim = problem.jacobian(vertices[ids] @ state.rotation.T + state.translation, state, tangents.vertices[ids])
+    ids, gaps, slopes = held.outline
+    rim = problem.jacobian(
+        held.vertices[ids] @ state.rotation.T + state.translation, state, scene.tangents.vertices[ids]
+    )
     rim = np.einsum("nd,ndp->np", slopes, rim)
     hessian[:P, :P] += rim.T @ rim
     gradient[:P] += rim.T @ gaps
-    return hessian, gradient, np.concatenate([free, np.ones(M + 27, bool)])
+    return hessian, gradient, np.concatenate([free, np.ones(len(gradient) - P, bool)])

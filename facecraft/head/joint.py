@@ -1,0 +1,44 @@
+"""Several pictures of one head: the unknowns that they share and those of each, in one vector.
+
+The normal equations of the pictures are summed where they share unknowns, so each picture may hold only its part of what is
+believed of those beforehand. With few pictures the arrow-shaped system is small enough to be solved densely.
+"""
+
+import numpy as np
+
+
+def place_unknowns(shared: np.ndarray, pictures: int) -> np.ndarray:
+    """Where the unknowns [P] of each picture are in the joint vector [pictures, P]; those `shared` [P] are there once.
+
+    The vector begins with the unknowns of the first picture, so that of one picture is its own.
+    """
+    own = np.flatnonzero(~shared)
+    places = np.tile(np.arange(len(shared)), (pictures, 1))
+    for i in range(1, pictures):
+        places[i, own] = len(shared) + (i - 1) * len(own) + np.arange(len(own))
+    return places
+
+
+def join_equations(
+    equations: list[
+        tuple[np.ndarray, np.ndarray, np.ndarray]
+    ],  # hessian [P, P], gradient [P], free [P] of each picture
+    places: np.ndarray,  # [pictures, P]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The joint hessian, gradient and free unknowns; a shared unknown is free where it is in all pictures."""
+    count = places.max() + 1
+    hessian, gradient, free = np.zeros((count, count)), np.zeros(count), np.ones(count, bool)
+    for place, (H, g, f) in zip(places, equations, strict=True):
+        hessian[np.ix_(place, place)] += H
+        gradient[place] += g
+        free[place] &= f
+    return hessian, gradient, free
+
+
+def damped_step(hessian: np.ndarray, gradient: np.ndarray, free: np.ndarray, damping: float) -> np.ndarray:
+    """The step of Levenberg and Marquardt, 0 for what is not `free`."""
+    where = np.flatnonzero(free)
+    damped = hessian[np.ix_(where, where)] + damping * np.diag(np.diag(hessian)[where])
+    delta = np.zeros(len(gradient))
+    delta[where] = -np.linalg.solve(damped, gradient[where])
+    return delta

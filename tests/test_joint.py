@@ -1,0 +1,78 @@
+"""Several pictures of one head: shared unknowns are there once, and more pictures find the shape better."""
+
+import numpy as np
+from photographed_head import photograph
+from scipy.spatial import procrustes
+from test_head_recipe import recipe
+
+from facecraft.head.fit import fit_landmarks, fit_together, pose_vertices
+from facecraft.head.joint import damped_step, join_equations, place_unknowns
+from facecraft.head.model import load_head
+from facecraft.head.photometric import fit_photos
+from facecraft.head.scene import Photo
+
+
+def test_joint_equations_solve_the_stacked_least_squares():
+    rng = np.random.default_rng(0)
+    shared = np.array([False, True, True, False, False])
+    places = place_unknowns(shared, 3)
+    assert places.max() + 1 == 2 + 3 * 3
+    assert (places[0] == np.arange(5)).all() and (places[:, shared] == places[0, shared]).all()
+    A, b = rng.standard_normal((3, 9, 5)), rng.standard_normal((3, 9))
+    stacked = np.zeros((27, 11))
+    for i, place in enumerate(places):
+        stacked[9 * i : 9 * i + 9, place] = A[i]
+    free = np.ones((3, 5), bool)
+    hessian, gradient, joint_free = join_equations(
+        [(a.T @ a, a.T @ y, f) for a, y, f in zip(A, b, free, strict=True)], places
+    )
+    expected = np.linalg.lstsq(stacked, -b.ravel(), rcond=None)[0]
+    np.testing.assert_allclose(damped_step(hessian, gradient, joint_free, 0), expected, atol=1e-10)
+    joint_free[3] = False
+    step = damped_step(hessian, gradient, joint_free, 0)
+    kept = np.delete(stacked, 3, 1)
+    np.testing.assert_allclose(np.delete(step, 3), np.linalg.lstsq(kept, -b.ravel(), rcond=None)[0], atol=1e-10)
+    assert step[3] == 0
+
+
+def test_the_same_picture_twice_is_no_more_certain_of_the_prior():
+    """Landmarks twice weigh twice against what is believed of shapes, so the shape goes further from the mean."""
+    true = photograph(15)
+    once = fit_landmarks(true.head, true.landmarks, true.camera)
+    twice = fit_together(true.head, [true.landmarks] * 2, [true.camera] * 2)
+    assert (twice[0].shape == twice[1].shape).all()
+    np.testing.assert_allclose(twice[0].expression, twice[1].expression, atol=1e-6)
+    assert np.linalg.norm(twice[0].shape) > 1.02 * np.linalg.norm(once.shape)
+    assert twice[0].errors_px.mean() < once.errors_px.mean()
+
+
+def noisy_landmarks(photo, head, rng):
+    """Landmarks [478, 2] that err as a face of the detector's own."""
+    corners = photo.vertices[head.faces[head.landmark_faces].numpy()]
+    points = np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
+    factors = head.landmark_noise_factors.double().numpy()
+    scale = photo.camera.fx / np.linalg.norm(photo.camera.centre)
+    return photo.camera.project(points)[:, :2] + scale * np.tensordot(rng.standard_normal(len(factors)), factors, 1)
+
+
+def test_more_photos_of_a_person_find_the_shape_better():
+    synthetic, head, rng = recipe("synthetic_photo"), load_head(), np.random.default_rng(4)
+    person = synthetic.random_person(head, rng, 256)
+    shots = [synthetic.photograph(head, person, rng, 256, yaw_sigma_deg=25) for _ in range(3)]
+    photos = [Photo(shot.image, shot.alpha, noisy_landmarks(shot, head, rng)) for shot in shots]
+    cameras = [shot.camera for shot in shots]
+    face = (head.vertex_regions.numpy() == 0) & (head.template.numpy()[:, 2] > -0.06)
+
+    def shape_error(fit):
+        vertices = pose_vertices(head, fit.shape, np.zeros(52), np.zeros((2, 2)))
+        return np.sqrt(procrustes(shots[0].neutral[face], vertices[face])[2])
+
+    together = fit_together(head, [photo.landmarks for photo in photos], cameras)
+    alone = [fit_landmarks(head, photo.landmarks, camera) for photo, camera in zip(photos, cameras, strict=True)]
+    assert shape_error(together[0]) < 0.95 * np.mean([shape_error(fit) for fit in alone])
+    fits = fit_photos(head, together, photos, "draft")
+    assert all((fit.shape == fits[0].shape).all() for fit in fits)
+    assert all(fit.camera.fx == shot.camera.fx for fit, shot in zip(fits, shots, strict=True))
+    assert np.abs(fits[0].expression - fits[1].expression).max() > 0.05
+    singles = [fit_photos(head, [a], [photo], "draft")[0] for a, photo in zip(alone, photos, strict=True)]
+    assert shape_error(fits[0]) < 0.9 * np.mean([shape_error(fit) for fit in singles])
