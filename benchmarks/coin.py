@@ -67,7 +67,7 @@ def sample_head(folder: Path) -> FittedHead:
     """The head of the sample portrait, fitted by the stages when that is not done yet."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "sample.ws"
-    preprocess.main(sample.main(folder / "sample.png", force=True), path)
+    preprocess.main([sample.main(folder / "sample.png", force=True)], path)
     fit_3dmm.main(path)
     return load_fitted(Workspace.open(path))
 

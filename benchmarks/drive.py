@@ -63,8 +63,7 @@ def measure(index: int) -> tuple[list[tuple], np.ndarray]:
     lit, camera = scene.lit(pose, light), portrait_camera(scene.subject.stream("camera"), PHOTO_PX)
     portrait = develop(take_picture(lit, camera))
     head = load_head()
-    given = (portrait.image, portrait.alpha, portrait.landmarks, portrait.camera)
-    fitted = clean_mouth(fit_head(*given, head, 1024, "standard"))
+    fitted = clean_mouth(fit_head([portrait], head))
     photo = View(fitted.camera, portrait.image, portrait.alpha, np.zeros_like(portrait.alpha), "photo")
     warp, before = Warp(fitted, photo, fitted.vertices()), flat(np.dstack([portrait.image, portrait.alpha]))
     rows, strip = [], [np.concatenate([before, before])]

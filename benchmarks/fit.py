@@ -3,9 +3,10 @@
 Each photo goes through `preprocess` as a cut-out PNG without EXIF, so landmarks are detected and the focal length is guessed.
 Shape: mean distance over the face (no ears, no neck) of the neutral heads after rigid alignment, with the size equalised as
 well, because one picture without its lens does not show size; "as is" leaves the size. Rotation: of the head against the
-line of sight. Gaze: angle of the eyes' axes, also against the line of sight.
+line of sight. Gaze: angle of the eyes' axes, also against the line of sight. With --photos each person is photographed
+several times, in other poses, expressions, lenses and lights; all but the shape is that of the first photo.
 
-Usage: python benchmarks/fit.py [--count N] [--seed FIRST] [--quality Q] [--occlude] (`make bench-fit`)
+Usage: python benchmarks/fit.py [--count N] [--seed FIRST] [--quality Q] [--occlude | --photos 1 2 4 6] (`make bench-fit`)
 """
 
 import argparse
@@ -19,9 +20,10 @@ from scipy.spatial.transform import Rotation
 
 from facecraft.camera import Camera
 from facecraft.face.portrait import Portrait, preprocess
-from facecraft.head.fit import fit_landmarks, pose_vertices
+from facecraft.head.fit import fit_landmarks, fit_together, pose_vertices
 from facecraft.head.model import HeadModel, load_head
-from facecraft.head.photometric import fit_photo
+from facecraft.head.photometric import fit_photo, fit_photos
+from facecraft.head.scene import Photo
 from facecraft.image import write_png
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
@@ -38,19 +40,41 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=HELD_OUT_SEED)
     options.add_argument("--quality", default="standard", choices=("draft", "standard", "high"))
     options.add_argument("--occlude", action="store_true", help="a quarter of each face is covered as well")
+    options.add_argument("--photos", type=int, nargs="+", help="fit so many photos of each person together")
     given = options.parse_args()
-    head = load_head()
+    head, seeds = load_head(), range(given.seed, given.seed + given.count)
+    if given.photos:
+        _print_errors(measure_together(head, seeds, given.quality, given.photos))
+        return
+    rows = measure(head, seeds, given.quality, given.occlude)
+    _print_errors(rows)
+    _print_channels(head, rows)
+
+
+def measure(head: HeadModel, seeds: range, quality: str, with_occlusion: bool) -> dict[str, list]:
+    """Errors of the fits to one photo of each person, by the name of the fit."""
     rows: dict[str, list] = {}
-    for seed in range(given.seed, given.seed + given.count):
-        truth, portraits = make_case(head, seed, given.occlude)
+    for seed in seeds:
+        truth, portraits = make_case(head, seed, with_occlusion)
         rows.setdefault("mean head", []).append(_judge(head, truth, None, 0.0))
         for name, portrait in portraits.items():
-            for method in ("landmarks", given.quality):
+            for method in ("landmarks", quality):
                 start = time.perf_counter()
                 fit = _fit(head, portrait, method)
                 rows.setdefault(method + name, []).append(_judge(head, truth, fit, time.perf_counter() - start))
-    _print_errors(rows)
-    _print_channels(head, rows)
+    return rows
+
+
+def measure_together(head: HeadModel, seeds: range, quality: str, counts: list[int]) -> dict[str, list]:
+    """Errors of the fits to the first so many photos of each person, by the name of the fit and the number of photos."""
+    rows: dict[str, list] = {}
+    for seed in seeds:
+        truth, portraits = photograph_often(head, seed, max(counts))
+        rows.setdefault("mean head", []).append(_judge(head, truth, None, 0.0))
+        for count in counts:
+            for method, fit, seconds in fit_several(head, portraits[:count], quality):
+                rows.setdefault(f"{method}, photos: {count}", []).append(_judge(head, truth, fit, seconds))
+    return rows
 
 
 def make_case(head: HeadModel, seed: int, with_occlusion: bool) -> tuple[SyntheticPhoto, dict[str, Portrait]]:
@@ -60,13 +84,33 @@ def make_case(head: HeadModel, seed: int, with_occlusion: bool) -> tuple[Synthet
     pictures = {"": photo.image}
     if with_occlusion:
         pictures[", a quarter covered"] = occlude(photo, head, rng)
+    return photo, {name: develop(picture, photo.alpha) for name, picture in pictures.items()}
+
+
+def photograph_often(head: HeadModel, seed: int, photos: int) -> tuple[SyntheticPhoto, list[Portrait]]:
+    """The first photo of a person, and all of them preprocessed."""
+    rng = np.random.default_rng(seed)
+    person = random_person(head, rng)
+    shots = [photograph(head, person, rng) for _ in range(photos)]
+    return shots[0], [develop(shot.image, shot.alpha) for shot in shots]
+
+
+def develop(image: np.ndarray, alpha: np.ndarray) -> Portrait:
+    """A picture [H, W, 3] with alpha [H, W] preprocessed as a file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.png"
-        portraits = {}
-        for name, picture in pictures.items():
-            write_png(path, np.concatenate([picture, photo.alpha[..., None]], 2))
-            portraits[name] = preprocess(path)
-    return photo, portraits
+        write_png(path, np.concatenate([image, alpha[..., None]], 2))
+        return preprocess(path)
+
+
+def fit_several(head: HeadModel, portraits: list[Portrait], quality: str) -> list[tuple]:
+    """How, the fit to the first of the portraits together with the others, and the seconds that it took; twice."""
+    start = time.perf_counter()
+    first = fit_together(head, [portrait.landmarks for portrait in portraits], [p.camera for p in portraits])
+    between = time.perf_counter()
+    photos = [Photo(portrait.image, portrait.alpha, portrait.landmarks) for portrait in portraits]
+    second = fit_photos(head, first, photos, quality)
+    return [("landmarks", first[0], between - start), (quality, second[0], time.perf_counter() - start)]
 
 
 def _fit(head: HeadModel, portrait: Portrait, method: str):

@@ -31,7 +31,7 @@ def sample_workspace(folder: Path) -> Path:
     """A workspace with views, made by the stages when that is not done yet."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "resume.ws"
-    preprocess.main(sample.main(folder / "sample.png", force=True), path, size=256)
+    preprocess.main([sample.main(folder / "sample.png", force=True)], path, size=256)
     fit_3dmm.main(path, texture_size=256)
     enhance_views.main(path, views=6, size=160)
     return path

@@ -1,7 +1,8 @@
 """Fit the head model to the portrait: pose, shape, expression, hair shell and texture.
 
-Reads source/transforms.json, source/images/, source/landmarks.npz; writes head/head.safetensors, head/transforms.json,
-head/texture.png, head/seen.png, head/mesh.glb (textured, as in the photo) and head/overlay.png.
+Reads source/transforms.json, source/images/, source/landmarks.npz, and the same of source/more/; writes head/head.safetensors,
+head/transforms.json, head/texture.png, head/seen.png, head/mesh.glb (textured, as in the photo) and head/overlay.png. Several
+photos share shape and skin; each has its own pose, expression, gaze and light.
 
 Example: facecraft fit-3dmm ann.ws --quality draft
 """
@@ -29,12 +30,10 @@ def main(
     options = {"quality": quality, "texture_size": texture_size}
     with Workspace.open(workspace).stage("fit-3dmm", READS, options, force=force) as run:
         if not run.up_to_date:
-            from facecraft.face.portrait import load_source
+            from facecraft.face.photos import load_sources
             from facecraft.head.fitted import fit_head
             from facecraft.head.model import load_head
 
-            source = load_source(run.workspace)
-            given = (source.image, source.alpha, source.landmarks, source.camera)
-            fitted = fit_head(*given, load_head(), texture_size, quality)
-            fitted.save(run, source.image, source.alpha)
+            sources = load_sources(run.workspace)
+            fit_head(sources, load_head(), texture_size, quality).save(run, sources)
     return run.workspace / "head"

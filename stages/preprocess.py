@@ -1,7 +1,8 @@
-"""Find the face, crop the portrait, cut out the person.
+"""Find the face, crop the portrait, cut out the person; in one photo or in several of the same person.
 
-Reads PHOTO; writes source/transforms.json, source/images/00000_00.png [H, W, 4], source/fg_masks/00000_00.png [H, W],
-source/landmarks.npz, source/report.json.
+Reads PHOTOS; writes source/transforms.json, source/images/00000_00.png [H, W, 4], source/fg_masks/00000_00.png [H, W],
+source/landmarks.npz, source/report.json; of each further photo the same in source/more/00001 and so on. The first photo is
+the one that the avatar shows; more of them tell more of the head's shape.
 
 Example: facecraft preprocess photo.jpg ann.ws
 """
@@ -18,17 +19,19 @@ WRITES = ("source",)
 
 
 def main(
-    photo: Annotated[Path, typer.Argument(help="picture of a person: JPEG, PNG, WebP or TIFF")],
+    photos: Annotated[list[Path], typer.Argument(help="pictures of one person: JPEG, PNG, WebP or TIFF")],
     workspace: Annotated[Path, typer.Argument(help="folder of the subject")],
     size: Annotated[int, typer.Option(min=128, max=2048, help="side of the crop in pixels")] = 512,
-    face: Annotated[int | None, typer.Option(min=1, help="which face, from the left; default: the largest")] = None,
+    face: Annotated[
+        int | None, typer.Option(min=1, help="which of the first photo, from the left; default: the largest")
+    ] = None,
     force: Annotated[bool, typer.Option(help="run even when up to date")] = False,
 ) -> Path:
-    with Workspace.create(workspace).stage(
-        "preprocess", READS, {"size": size, "face": face}, inputs=(photo,), force=force
-    ) as run:
+    """Preprocess the photos into the workspace."""
+    options = {"size": size, "face": face}
+    with Workspace.create(workspace).stage("preprocess", READS, options, inputs=tuple(photos), force=force) as run:
         if not run.up_to_date:
-            from facecraft.face.portrait import preprocess
+            from facecraft.face.photos import preprocess_photos, save_photos
 
-            preprocess(photo, size, face).save(run)
+            save_photos(run, preprocess_photos(photos, size, face))
     return workspace / "source"

@@ -11,7 +11,7 @@ def astronaut_workspace(tmp_path_factory) -> Path:
     """A workspace up to the avatar, made by the stages themselves. Tests must leave it as it is."""
     folder = tmp_path_factory.mktemp("astronaut")
     path = folder / "astronaut.ws"
-    preprocess.main(sample.main(folder / "astronaut.png"), path, size=320)
+    preprocess.main([sample.main(folder / "astronaut.png")], path, size=320)
     fit_3dmm.main(path, quality="draft", texture_size=512)
     enhance_views.main(path, views=8, size=224)
     coin_fit.main(path, quality="draft", iterations=150, gaussians=10_000, device="cpu")

@@ -8,6 +8,7 @@ from facecraft.stages import drive_video
 
 from facecraft.camera import Camera, orbit_camera
 from facecraft.drive import ARKIT_NAMES, Motion, built_in_motion, still_motion
+from facecraft.face.portrait import Source
 from facecraft.frames import load_frames
 from facecraft.head.fit import pose_vertices
 from facecraft.head.fitted import FittedHead
@@ -106,7 +107,7 @@ def test_the_stage_names_what_is_missing_and_runs_once(fitted, tmp_path):
     views = views_of(fitted)
     photo = replace(views[0], kind="photo")
     with Workspace.create(tmp_path / "a.ws").stage("fit-3dmm", (), {}) as run:
-        fitted.save(run, photo.rgb, photo.alpha)
+        fitted.save(run, [Source(photo.rgb, photo.alpha, np.zeros((478, 3)), photo.camera, {})])
     with pytest.raises(Exception, match="enhance-views"):
         drive_video.main(tmp_path / "a.ws")
     with Workspace.open(tmp_path / "a.ws").stage("enhance-views", (), {}) as run:

@@ -13,6 +13,7 @@ from skimage import data
 from facecraft.camera import read_frames
 from facecraft.errors import InputError, WorkspaceError
 from facecraft.face.landmarks import Face
+from facecraft.face.photos import load_sources
 from facecraft.face.portrait import CROP_SIDE, LARGEST_CROP_SIDE, crop_side, load_source, measure_sharpness
 from facecraft.image import read_picture
 from facecraft.workspace import Workspace
@@ -29,7 +30,7 @@ def photo(tmp_path_factory):
 @pytest.fixture(scope="module")
 def workspace(photo, tmp_path_factory):
     path = tmp_path_factory.mktemp("astronaut") / "a.ws"
-    assert preprocess.main(photo, path) == path / "source"
+    assert preprocess.main([photo], path) == path / "source"
     return Workspace.open(path)
 
 
@@ -116,14 +117,14 @@ def test_report_tells_what_was_found(workspace):
 
 
 def test_same_photo_same_bytes(photo, workspace, tmp_path):
-    preprocess.main(photo, tmp_path / "b.ws")
+    preprocess.main([photo], tmp_path / "b.ws")
     for name in FILES:
         assert (tmp_path / "b.ws/source" / name).read_bytes() == (workspace / "source" / name).read_bytes()
 
 
 def test_second_run_does_nothing(photo, workspace):
     before = (workspace / "source/landmarks.npz").stat().st_mtime_ns
-    preprocess.main(photo, workspace.path)
+    preprocess.main([photo], workspace.path)
     assert (workspace / "source/landmarks.npz").stat().st_mtime_ns == before
 
 
@@ -133,7 +134,7 @@ def test_exif_focal_sets_camera_and_principal_point(photo, tmp_path):
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 85
     with Image.open(photo) as image:
         image.save(tmp_path / "a.jpg", exif=exif, quality=95)
-    preprocess.main(tmp_path / "a.jpg", tmp_path / "a.ws", size=256)
+    preprocess.main([tmp_path / "a.jpg"], tmp_path / "a.ws", size=256)
     source = load_source(Workspace.open(tmp_path / "a.ws"))
     T = np.load(tmp_path / "a.ws/source/landmarks.npz")["T_crop_photo"]
     assert source.image.shape == (256, 256, 3)
@@ -152,15 +153,15 @@ def two_people(path):
 
 def test_largest_face_or_the_one_asked_for(tmp_path):
     photo = two_people(tmp_path / "two.png")
-    preprocess.main(photo, tmp_path / "a.ws")
+    preprocess.main([photo], tmp_path / "a.ws")
     report = json.loads((tmp_path / "a.ws/source/report.json").read_text())
     assert report["chosen"] == {"number": 2, "why": "the largest"}
-    preprocess.main(photo, tmp_path / "b.ws", face=1)
+    preprocess.main([photo], tmp_path / "b.ws", face=1)
     source = load_source(Workspace.open(tmp_path / "b.ws"))
     assert source.report["chosen"] == {"number": 1, "why": "asked for"}
     assert source.report["crop"]["left"] < 256
     with pytest.raises(InputError, match=r"face 3 does not exist .* 1 at x=\d+ .* 2 at x=\d+"):
-        preprocess.main(photo, tmp_path / "c.ws", face=3)
+        preprocess.main([photo], tmp_path / "c.ws", face=3)
 
 
 @pytest.mark.parametrize("kind", ["no face", "small face", "empty", "text", "truncated", "bomb"])
@@ -180,15 +181,55 @@ def test_bad_photo_is_refused_and_leaves_nothing(tmp_path, photo, kind):
         bad.write_bytes({"empty": b"", "text": b"hello", "truncated": whole[: len(whole) // 2]}[kind])
         words = {"empty": "0 bytes", "text": "not a picture", "truncated": "damaged"}[kind]
     with pytest.raises(InputError) as refusal:
-        preprocess.main(bad, tmp_path / "a.ws")
+        preprocess.main([bad], tmp_path / "a.ws")
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert not (tmp_path / "a.ws").exists()
 
 
+def mirrored(photo, path):
+    """The photo the other way round: another picture of somebody much alike."""
+    with Image.open(photo) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
+    return path
+
+
+def test_further_photos_lie_beside_the_reference(photo, workspace, tmp_path):
+    other = mirrored(photo, tmp_path / "b.png")
+    preprocess.main([photo, other], tmp_path / "a.ws")
+    for name in FILES:
+        assert (tmp_path / "a.ws/source" / name).read_bytes() == (workspace / "source" / name).read_bytes()
+    several = Workspace.open(tmp_path / "a.ws")
+    expected = {f"source/more/00001/{name.replace('00000_00', '00001_00')}" for name in FILES}
+    assert set(several.files("source/more")) == expected
+    first, second = load_sources(several)
+    assert first.report == load_source(workspace).report and second.report["photo"] == "b.png"
+    assert np.abs(second.image[:, ::-1] - first.image).mean() < 0.05
+    ((frame, _),) = read_frames(several / "source/more/00001/transforms.json")
+    assert frame["timestep_index"] == 1 and (several / "source/more/00001" / frame["mask_path"]).is_file()
+    assert len(several.records()["preprocess"]["weights"]) == 4
+
+    preprocess.main([photo], tmp_path / "a.ws")
+    assert not (several / "source/more").exists() and len(load_sources(several)) == 1
+
+
+def test_one_bad_photo_of_several_is_named_and_nothing_is_written(photo, tmp_path):
+    Image.fromarray(data.coffee()).save(tmp_path / "coffee.png")
+    with pytest.raises(InputError, match=r"coffee\.png shows no face"):
+        preprocess.main([photo, tmp_path / "coffee.png"], tmp_path / "a.ws")
+    assert not (tmp_path / "a.ws").exists()
+    with pytest.raises(InputError, match="same picture"):
+        preprocess.main([photo, tmp_path / "coffee.png", photo], tmp_path / "a.ws")
+    with pytest.raises(InputError, match="9 photos are too many"):
+        preprocess.main([photo] * 9, tmp_path / "a.ws")
+    with pytest.raises(InputError, match=r"none\.png does not exist"):
+        preprocess.main([photo, tmp_path / "none.png"], tmp_path / "a.ws")
+    assert not (tmp_path / "a.ws").exists()
+
+
 def test_own_transparency_is_the_matte(workspace, tmp_path):
     """A cut-out keeps its own edge, less what lies below the bust; its crop comes out as it went in."""
-    preprocess.main(workspace / "source/images/00000_00.png", tmp_path / "again.ws")
+    preprocess.main([workspace / "source/images/00000_00.png"], tmp_path / "again.ws")
     first, again = load_source(workspace), load_source(Workspace.open(tmp_path / "again.ws"))
     assert again.report["matte"] == "the picture's own transparency"
     scale, shift_x = 512 / again.report["crop"]["side"], again.report["crop"]["left"]
@@ -220,7 +261,7 @@ def test_sharpness_falls_with_blur_and_not_with_light():
 def test_damaged_source_is_a_workspace_error(photo, tmp_path):
     with pytest.raises(WorkspaceError):
         load_source(Workspace(tmp_path / "none.ws"))
-    preprocess.main(photo, tmp_path / "a.ws", size=128)
+    preprocess.main([photo], tmp_path / "a.ws", size=128)
     (tmp_path / "a.ws/source/landmarks.npz").write_bytes(b"PK\x03\x04 not really")
     with pytest.raises(WorkspaceError, match="damaged"):
         load_source(Workspace.open(tmp_path / "a.ws"))
@@ -232,7 +273,7 @@ CASES = [(path.name, None) for path in sorted(PORTRAITS.glob("*.jpg"))] + [("d08
 @pytest.mark.skipif(not PORTRAITS.is_dir(), reason="the portraits are not in this checkout")
 @pytest.mark.parametrize(("name", "number"), CASES)
 def test_portraits(tmp_path, name, number):
-    preprocess.main(PORTRAITS / name, tmp_path / "a.ws", face=number)
+    preprocess.main([PORTRAITS / name], tmp_path / "a.ws", face=number)
     source = load_source(Workspace.open(tmp_path / "a.ws"))
     face, report = Face(source.landmarks), source.report
     expected = {e["file"]: e for e in json.loads((PORTRAITS / "manifest.json").read_text())["images"]}[name]

@@ -14,9 +14,8 @@ from facecraft.face import matte, matting
 from facecraft.face.landmarks import Face, find_faces, find_landmarks
 from facecraft.image import Picture, crop_square, read_picture, write_png
 from facecraft.progress import log
-from facecraft.workspace import Workspace, digest_file
+from facecraft.workspace import Workspace
 
-NAME = "00000_00.png"
 SMALLEST_FACE_PX, SMALL_FACE_PX = 64, 150
 CROP_SIDE = 2.9
 """Side of the crop in face heights; more, up to LARGEST_CROP_SIDE, where hair or a hat needs it."""
@@ -46,23 +45,22 @@ class Portrait:
     camera: Camera
     report: dict
 
-    def save(self, run) -> None:
-        """Write the folder `source` of a workspace through a stage's run."""
+    def save(self, run, number: int = 0) -> None:
+        """Write the folder of photo `number` of a workspace through a stage's run."""
+        folder, name = source_folder(number), f"{number:05d}_00.png"
         rgba = np.concatenate([self.image, self.alpha[..., None]], -1)
-        write_png(run.output(f"source/images/{NAME}"), rgba)
-        write_png(run.output(f"source/fg_masks/{NAME}"), self.alpha)
+        write_png(run.output(f"{folder}/images/{name}"), rgba)
+        write_png(run.output(f"{folder}/fg_masks/{name}"), self.alpha)
         np.savez(
-            run.output("source/landmarks.npz"),
+            run.output(f"{folder}/landmarks.npz"),
             landmarks=self.landmarks.astype(np.float32),
             photo_landmarks=self.photo_landmarks.astype(np.float32),
             T_crop_photo=self.T_crop_photo,
         )
-        names = {"file_path": f"images/{NAME}", "mask_path": f"fg_masks/{NAME}", "fg_mask_path": f"fg_masks/{NAME}"}
-        frame = frame_record(self.camera, **names, timestep_index=0, camera_index=0)
-        run.output("source/transforms.json").write_text(transforms_text([frame]))
-        run.output("source/report.json").write_text(json.dumps(self.report, indent=1))
-        for name, path in model_files().items():
-            run.use_weights(name, "Apache-2.0", digest_file(path))
+        names = {"file_path": f"images/{name}", "mask_path": f"fg_masks/{name}", "fg_mask_path": f"fg_masks/{name}"}
+        frame = frame_record(self.camera, **names, timestep_index=number, camera_index=0)
+        run.output(f"{folder}/transforms.json").write_text(transforms_text([frame]))
+        run.output(f"{folder}/report.json").write_text(json.dumps(self.report, indent=1))
 
 
 @dataclass(frozen=True)
@@ -77,17 +75,24 @@ class Source:
     report: dict
 
 
-def load_source(workspace: Workspace) -> Source:
-    """What preprocess wrote. WorkspaceError when it has not run or a file is damaged, InputError for a damaged picture."""
-    (frame, camera), *_ = read_frames(workspace.require("source/transforms.json"))
-    picture = read_picture(workspace.require(f"source/{frame['file_path']}"))
+def source_folder(number: int) -> str:
+    """Where photo `number` of a person is in the workspace; 0 is the reference."""
+    return f"source/more/{number:05d}" if number else "source"
+
+
+def load_source(workspace: Workspace, number: int = 0) -> Source:
+    """What preprocess wrote of photo `number`. WorkspaceError when it has not run or a file is damaged, InputError for a
+    damaged picture."""
+    folder = source_folder(number)
+    (frame, camera), *_ = read_frames(workspace.require(f"{folder}/transforms.json"))
+    picture = read_picture(workspace.require(f"{folder}/{frame['file_path']}"))
     try:
-        with open(workspace.require("source/landmarks.npz"), "rb") as file, np.load(file) as arrays:
+        with open(workspace.require(f"{folder}/landmarks.npz"), "rb") as file, np.load(file) as arrays:
             points = arrays["landmarks"].astype(np.float64)
-        report = json.loads(workspace.require("source/report.json").read_text())
+        report = json.loads(workspace.require(f"{folder}/report.json").read_text())
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise WorkspaceError(
-            f"{workspace.path}/source is damaged ({error}); run `facecraft preprocess --force` again"
+            f"{workspace.path}/{folder} is damaged ({error}); run `facecraft preprocess --force` again"
         ) from error
     return Source(picture.rgb, picture.alpha, points, camera, report)
 

@@ -1,7 +1,7 @@
-"""A head fitted to one photo, and its files: what `fit-3dmm` writes and later stages read."""
+"""A head fitted to one photo or several, and its files: what `fit-3dmm` writes and later stages read."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ from safetensors.numpy import save_file
 from facecraft import __version__
 from facecraft.camera import Camera, frame_record, read_frames, transforms_text
 from facecraft.errors import InputError
-from facecraft.head.fit import LandmarkFit, fit_landmarks, pose_vertices
+from facecraft.face.portrait import Portrait, Source, source_folder
+from facecraft.head.fit import LandmarkFit, fit_together, pose_vertices
 from facecraft.head.model import HeadModel, load_head
-from facecraft.head.photometric import fit_photo
+from facecraft.head.photometric import fit_photos
+from facecraft.head.scene import Photo
 from facecraft.head.silhouette import coverage, fit_silhouette
 from facecraft.head.texture import Texture, make_texture, render_textured
 from facecraft.image import SYNTHETIC, write_png
@@ -27,7 +29,8 @@ SCHEMA = "facecraft-fitted-head/1"
 
 @dataclass(frozen=True)
 class FittedHead:
-    """Model, its parameters for the photo, the camera of the photo in the head's frame, and the texture."""
+    """Model, its parameters for the photo, the camera of the photo in the head's frame, and the texture; the fits to further
+    photos, of the same shape, while it is being made."""
 
     head: HeadModel
     camera: Camera
@@ -37,43 +40,53 @@ class FittedHead:
     offsets: np.ndarray  # [V, 3] m
     texture: Texture
     errors_px: np.ndarray  # [478]
+    others: tuple[LandmarkFit, ...] = ()
 
     def vertices(self, expression: np.ndarray | None = None) -> np.ndarray:
         """Vertices [V, 3], m, as in the photo or with another `expression` [52]."""
         expression = self.expression if expression is None else expression
         return pose_vertices(self.head, self.shape, expression, self.gaze, self.offsets)
 
-    def save(self, run, image: np.ndarray, alpha: np.ndarray) -> None:
-        """Write the folder `head` of a workspace; `image` [H, W, 3] and `alpha` [H, W] are the photo's, for the overlay."""
+    def save(self, run, sources: list[Source]) -> None:
+        """Write the folder `head` of a workspace; `sources` are the photos, for the overlay."""
         header = {"schema": SCHEMA, "facecraft": __version__, "head": self.head.name, "head_sha256": self.head.digest}
         header |= {"expression_names": self.head.expression_names, "units": "m, rad", "synthetic": True}
         arrays = {
             "shape": self.shape,
-            "expression": self.expression[None],
-            "gaze": self.gaze[None],
+            "expression": np.stack([self.expression, *(fit.expression for fit in self.others)]),
+            "gaze": np.stack([self.gaze, *(fit.gaze for fit in self.others)]),
             "offsets": self.offsets,
             "light": self.texture.light,
             "errors_px": self.errors_px,
         }
         arrays = {k: np.ascontiguousarray(v, np.float32) for k, v in arrays.items()}
         save_file(arrays, run.output("head/head.safetensors"), {"facecraft": json.dumps(header)})
-        source = "../source/images/00000_00.png"
-        frame = frame_record(self.camera, file_path=source, timestep_index=0, camera_index=0)
-        run.output("head/transforms.json").write_text(transforms_text([frame]))
+        frames = []
+        for number, camera in enumerate((self.camera, *(fit.camera for fit in self.others))):
+            picture = f"../{source_folder(number)}/images/{number:05d}_00.png"
+            frames.append(frame_record(camera, file_path=picture, timestep_index=number, camera_index=0))
+        run.output("head/transforms.json").write_text(transforms_text(frames))
         write_png(run.output("head/texture.png"), self.texture.albedo, SYNTHETIC)
         write_png(run.output("head/seen.png"), self.texture.seen, SYNTHETIC)
-        write_png(run.output("head/overlay.png"), self.overlay(image, alpha), SYNTHETIC)
+        rows = [
+            self.overlay(source.image, source.alpha, fit)
+            for fit, source in zip((None, *self.others), sources, strict=True)
+        ]
+        write_png(run.output("head/overlay.png"), np.concatenate(rows), SYNTHETIC)
         self._export_mesh(run.output("head/mesh.glb"))
         run.use_weights(f"head/{self.head.name}", self.head.licence, self.head.digest)
 
-    def overlay(self, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-        """Photo, mesh wires over it, textured head: [H, 3 W, 3]."""
-        vertices, faces = self.vertices(), self.head.faces.numpy()
+    def overlay(self, image: np.ndarray, alpha: np.ndarray, fit: LandmarkFit | None = None) -> np.ndarray:
+        """Photo, mesh wires over it, textured head: [H, 3 W, 3]; of the photo that `fit` is to, or the reference."""
+        faces = self.head.faces.numpy()
+        vertices, camera = (
+            (fit.vertices(self.head, self.offsets), fit.camera) if fit else (self.vertices(), self.camera)
+        )
         photo = image * alpha[..., None] + 1 - alpha[..., None]
-        buffers = rasterize_mesh(self.camera.project(vertices), faces, *alpha.shape)
+        buffers = rasterize_mesh(camera.project(vertices), faces, *alpha.shape)
         wires = (buffers.barycentrics.min(2) < 0.07) & buffers.mask
         wired = np.where(wires[..., None], 0.4 * photo + 0.6 * np.array([0.1, 0.9, 0.3]), photo)
-        rgb, covered, _, _ = render_textured(self.head, vertices, self.texture, self.camera)
+        rgb, covered, _, _ = render_textured(self.head, vertices, self.texture, camera)
         return np.concatenate([photo, wired, rgb * covered[..., None] + 1 - covered[..., None]], 1)
 
     def _export_mesh(self, path: Path) -> None:
@@ -91,15 +104,19 @@ class FittedHead:
 
 
 def fit_head(
-    image, alpha, landmarks, camera: Camera, head: HeadModel, texture_size: int = 1024, quality: str = "standard"
+    sources: list[Source | Portrait], head: HeadModel, texture_size: int = 1024, quality: str = "standard"
 ) -> FittedHead:
-    """Pose, shape, expression, gaze, hair shell and texture from a portrait.
+    """Pose, shape, expression, gaze, hair shell and texture from one portrait or several of one person, the reference first.
 
-    `image` [H, W, 3], `alpha` [H, W], `landmarks` [478, 2+] px, `camera` with the intrinsics, `quality` one of photometric.LEVELS.
+    `quality` is one of photometric.LEVELS.
     """
-    fit = fit_landmarks(head, landmarks, camera)
-    log.info(f"landmarks fitted within {fit.errors_px.mean():.2f} px on average")
-    return complete_fit(head, fit_photo(head, fit, landmarks, image, alpha, quality), image, alpha, texture_size)
+    starts = fit_together(head, [source.landmarks for source in sources], [source.camera for source in sources])
+    errors = np.mean([fit.errors_px for fit in starts])
+    log.info(f"landmarks fitted within {errors:.2f} px on average")
+    photos = [Photo(source.image, source.alpha, source.landmarks) for source in sources]
+    first, *others = fit_photos(head, starts, photos, quality)
+    fitted = complete_fit(head, first, sources[0].image, sources[0].alpha, texture_size)
+    return replace(fitted, others=tuple(others))
 
 
 def complete_fit(head: HeadModel, fit: LandmarkFit, image, alpha, texture_size: int = 1024) -> FittedHead:
@@ -127,7 +144,7 @@ def load_fitted(workspace) -> FittedHead:
     head = load_head(header["head"])
     if header["head_sha256"] != head.digest:
         raise InputError(f"{path} was made with another version of the head; run `facecraft fit-3dmm --force`")
-    ((_, camera),) = read_frames(workspace.require("head/transforms.json"))
+    (_, camera), *_ = read_frames(workspace.require("head/transforms.json"))
     albedo = np.asarray(Image.open(workspace.require("head/texture.png")).convert("RGB"), np.float32) / 255
     seen = np.asarray(Image.open(workspace.require("head/seen.png")).convert("L"), np.float32) / 255
     texture = Texture(albedo, seen, arrays["light"])

@@ -39,9 +39,9 @@ def write_workspace(path: Path, subject: Subject, size: int, force: bool = False
     try:
         with workspace.stage("preprocess", (), {"size": size, "face": None}, inputs=(photo,), force=force) as run:
             if not run.up_to_date:
-                from facecraft.face.portrait import preprocess
+                from facecraft.face.photos import preprocess_photos, save_photos
 
-                preprocess(photo, size, None).save(run)
+                save_photos(run, preprocess_photos([photo], size))
     except InputError as error:  # a subject of many: the others go on
         log.warning(f"{workspace.path} has its truth but no source: {error}")
     return workspace.path
