@@ -38,6 +38,11 @@ def open_motion(name: str, fps: float) -> Motion:
     if not Path(name).is_file():
         raise InputError(f"motion {name!r} is neither a file nor one of {', '.join(MOTIONS)}; check the name")
     motion = retarget(track_video(Path(name))) if is_video(name) else read_motion(Path(name))
+    return resample(motion, name, fps)
+
+
+def resample(motion: Motion, name: str, fps: float) -> Motion:
+    """The motion called `name` at `fps`. InputError when it is too long."""
     if motion.times[-1] * fps > LONGEST_FRAMES:
         raise InputError(f"motion {name} lasts {motion.times[-1]:.0f} s; give at most {LONGEST_FRAMES} frames")
     return motion.resampled(fps)
@@ -59,8 +64,12 @@ def track_video(path: Path) -> Motion:
 
     Frames in which the face is not seen are bridged; InputError when these are most, or when there is no face at all.
     """
-    path, head = Path(path), load_head()
-    watched = watch_video(path)
+    return replace(track_watched(watch_video(path)), source=Path(path).name)
+
+
+def track_watched(watched: Watched) -> Motion:
+    """The motion of a face whose landmarks are there, as `track_video` has it."""
+    head = load_head()
     track = fit_video(head, watched)
     errors = np.linalg.norm(track.landmarks - watched.landmarks[..., :2], axis=2).mean()
     log.info(
@@ -68,11 +77,12 @@ def track_video(path: Path) -> Motion:
     )
     motion = to_motion(head, track, watched.seen / watched.fps)
     motion = replace(motion, expression=shut_lids(motion.expression, lid_gaps(track, watched.landmarks)))
-    return _cover(replace(motion, source=path.name), watched.count / watched.fps)
+    return _cover(motion, watched.count / watched.fps)
 
 
 def watch_video(path: Path) -> Watched:
     """The landmarks of the largest face of a video; InputError when it is seen in less than half of the frames."""
+    path = Path(path)
     fps, frames = read_video(path)
     found = find_window(frames)
     if found is None:

@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +67,8 @@ def read_liveportrait(path: Path) -> Motion:
     Both lids get the mean of both eyes. Its keypoints, yaw and pitch mean nothing without its networks and are left out,
     with a warning. The pickle is read without running anything that it names.
     """
-    data = _load_template(path)
-    motion = data.get("motion")
-    count = len(motion) if isinstance(motion, list) else 0
-    fps = data.get("output_fps", 25)
-    if not 0 < count <= MOST_FRAMES or isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < 1e4:
-        raise InputError(f"{path} has no frames, or no output_fps; give a template that LivePortrait wrote")
+    data, motion, fps = _load_template(path)
+    count = len(motion)
     log.warning(
         f"{path.name}: only lids, lips and the tilt of the head are used: the rest needs LivePortrait's networks"
     )
@@ -89,6 +86,29 @@ def read_liveportrait(path: Path) -> Motion:
     expression[:, ARKIT_NAMES.index("jawOpen")] = np.clip((lips - SHUT_LIPS) / (OPEN_LIPS - SHUT_LIPS), 0, 1)
     neck = np.stack([np.zeros(count), np.zeros(count), roll], 1)
     return Motion(expression, neck, np.zeros((count, 2, 2)), np.arange(count) / fps, source=path.name)
+
+
+@dataclass(frozen=True)
+class TemplateFace:
+    """What a LivePortrait template says of the face in T frames, as its networks read it from a driving video."""
+
+    expression: np.ndarray  # [T, K, 3] ways of the keypoints
+    openness: np.ndarray  # [T, 3] height over width of both eyes and of the gap between the lips
+    fps: float
+
+
+def read_template_face(
+    path: Path,
+    points: int,  # keypoints K
+) -> TemplateFace:
+    """The face of a LivePortrait template (.pkl); InputError when it is not one of so many keypoints."""
+    data, motion, fps = _load_template(path)
+    count = len(motion)
+    ways = {"exp": [frame.get("exp") if isinstance(frame, dict) else None for frame in motion]}
+    expression = _rows(path, ways, "exp", "exp", count, 3 * points).reshape(count, points, 3)
+    eyes = _rows(path, data, "c_eyes_lst", "c_d_eyes_lst", count, 2)
+    lips = _rows(path, data, "c_lip_lst", "c_d_lip_lst", count, 1)
+    return TemplateFace(expression, np.concatenate([eyes, lips], 1), fps)
 
 
 def _rotation(path: Path, frame) -> object:
@@ -145,7 +165,8 @@ _ALLOWED = {
 }
 
 
-def _load_template(path: Path) -> dict:
+def _load_template(path: Path) -> tuple[dict, list, float]:
+    """A template, its frames and how many there are in a second."""
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise InputError(f"{path} has more than 1 GiB; it is no motion")
@@ -155,7 +176,11 @@ def _load_template(path: Path) -> dict:
         raise InputError(f"{path} cannot be read as a LivePortrait template ({error}); it is not loaded") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} is not a LivePortrait template; give the .pkl that it wrote")
-    return data
+    motion, fps = data.get("motion"), data.get("output_fps", 25)
+    count = len(motion) if isinstance(motion, list) else 0
+    if not 0 < count <= MOST_FRAMES or isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < 1e4:
+        raise InputError(f"{path} has no frames, or no output_fps; give a template that LivePortrait wrote")
+    return data, motion, fps
 
 
 _BROKEN = (AttributeError, ImportError, IndexError, KeyError, MemoryError, OverflowError, TypeError, ValueError)
