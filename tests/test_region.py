@@ -1,16 +1,8 @@
-from dataclasses import replace
-
 import pytest
 import torch
-from photographed_head import photograph
-from test_prior import fitted_head
 
-from facecraft.avatar import render
 from facecraft.head.model import load_head
-from facecraft.splats.coin import as_avatar
-from facecraft.splats.gaussians import rgb_to_dc
 from facecraft.splats.region import INNER_HEIGHT, INNER_REACH, INNER_REGIONS, RegionLimits
-from facecraft.splats.seed import seed_gaussians
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +40,3 @@ def test_only_frozen_faces_are_fixed(bound):
     frozen = head.face_regions == head.region_names.index("face")
     assert torch.equal(RegionLimits(head, frozen).fixed(binding), frozen)
     assert not RegionLimits(head).fixed(binding).any()
-
-
-def test_shut_lids_hide_the_eyeballs():
-    true = photograph(0, size=256)
-    fitted = fitted_head(true)
-    gaussians, binding, _ = seed_gaussians(fitted, 24_000, 0)
-    avatar = as_avatar(fitted, gaussians, binding)
-    head = avatar.head
-    eyes = torch.isin(
-        head.face_regions[binding], torch.tensor([head.region_names.index(f"eyeball_{side}") for side in "LR"])
-    )
-    shown = []
-    for blink in (0.0, 1.0):
-        expression = head.expression_vector({"eyeBlinkLeft": blink, "eyeBlinkRight": blink})[0]
-        white = rgb_to_dc(eyes.float()[:, None].expand(-1, 3))[:, None]
-        shown.append(float(render(replace(avatar.pose(expression), sh=white), true.camera)[0].sum()))
-    assert shown[1] < 0.1 * shown[0]

@@ -3,8 +3,8 @@
 Loss (FaceCraft4D, section 3.4 and supplement 6.3): 0.8 L1 + 0.2 (1 - SSIM) between the target and the picture with the
 inconsistent component, 0.05 of a structural loss between the target and the picture without it, and an L1 on what the
 component adds. Both pictures are the first and the last three channels of one rendering, over a black or a white
-background in turn. Then an L1 on alpha and the regularisers of GaussianAvatars (Qian et al. 2024, eq. 3 and 4): positions
-stay near their triangle, scales below 0.6 of it.
+background in turn. Then an L1 on alpha, the regularisers of GaussianAvatars (Qian et al. 2024, eq. 3 and 4), by which positions
+stay near their triangle and scales below 0.6 of it, and what shines through shut lids (facecraft.splats.lids).
 
 Stage A trains on static views. Stage B goes on with video (facecraft.frames): one picture of one timestep each
 iteration, the head's pose of every timestep optimised as well, at GaussianAvatars' rates.
@@ -24,6 +24,7 @@ from facecraft.splats.adam import Adam
 from facecraft.splats.density import DensityStatistics, plan_change, split_in_two
 from facecraft.splats.gaussians import Gaussians, dc_to_rgb, rgb_to_dc
 from facecraft.splats.inconsistent import COIN_RATES, PLACE, color_offsets, shift_means, shift_size, start_inconsistency
+from facecraft.splats.lids import FREE_LEAK, ShutLids
 from facecraft.splats.loss import photometric_loss
 from facecraft.splats.raster import rasterize
 from facecraft.splats.region import RegionLimits
@@ -47,6 +48,7 @@ STRUCTURE_WEIGHT, OFFSET_WEIGHT, SHIFT_WEIGHT = 0.05, 0.5, 3.0
 FINISH, FINISH_PHOTOS = 0.3, 0.6  # in the last part of a stage, this share of iterations sees the photo
 VIDEO_CHANCE = 0.7  # of a frame of the video in stage B; else a static view
 ANCHOR_WEIGHT = 1.0  # of the colours that the photo does not show, to where they started: eyes must not rub off on lids
+LIDS_EVERY, LIDS_WEIGHT = 4, 0.03  # iterations between two looks at shut lids
 ALPHA_WEIGHTS = {"photo": 0.5, "texture": 0.1}
 """The outline is the photo's; the smooth outline of a rendered hair shell only keeps Gaussians near it."""
 
@@ -82,7 +84,7 @@ class Trainer:
         self.chances = torch.tensor([view.weight for view in views])
         self.frames, self.target = frames, target_maker(device)
         self.video = frames.shots(len(views)) if frames else []
-        self.limits = RegionLimits(self.avatar.head, frozen)
+        self.limits, self.lids = RegionLimits(self.avatar.head, frozen), ShutLids(self.avatar)
         self.binding, self.unseen = self.avatar.binding, unseen.to(device)
         self.first_sh = self.avatar.gaussians.sh
         self.iteration = 0
@@ -158,6 +160,9 @@ class Trainer:
             loss = loss + STRUCTURE_WEIGHT * structural_loss(luma(picture.consistent), target.gradients)
             loss = loss + OFFSET_WEIGHT * (picture.colors - picture.consistent).abs().mean()
             loss = loss + SHIFT_WEIGHT * shift_size(self.adam.values, shot.view)
+        if self.iteration % LIDS_EVERY == 0:
+            leak = self.lids.leak(self.gaussians, self.binding, self.iteration // LIDS_EVERY)
+            loss = loss + LIDS_WEIGHT * (leak - FREE_LEAK).clamp_min(0)
         loss.backward()
         if self.schedule.watches_density(self.iteration):
             self.statistics.add(picture.meta)
