@@ -12,6 +12,7 @@ from tiny_liveportrait import write_official
 
 from facecraft.camera import Camera, orbit_camera
 from facecraft.errors import DependencyError, InputError
+from facecraft.face.portrait import Source
 from facecraft.frames import load_frames
 from facecraft.head.fitted import FittedHead, load_fitted
 from facecraft.head.model import load_head
@@ -57,7 +58,7 @@ def workspace(tmp_path_factory) -> Workspace:
         views.append(View(camera, rgb, alpha, depth, "texture" if azimuth else "photo"))
     path = tmp_path_factory.mktemp("driven") / "a.ws"
     with Workspace.create(path).stage("fit-3dmm", (), {}) as run:
-        fitted.save(run, views[0].rgb, views[0].alpha)
+        fitted.save(run, [Source(views[0].rgb, views[0].alpha, np.zeros((478, 3)), views[0].camera, {})])
     with Workspace.open(path).stage("enhance-views", (), {}) as run:
         save_views(run, "views/enhanced", views)
     return Workspace.open(path)
