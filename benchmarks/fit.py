@@ -66,7 +66,8 @@ def measure(head: HeadModel, seeds: range, quality: str, with_occlusion: bool) -
 
 
 def measure_together(head: HeadModel, seeds: range, quality: str, counts: list[int]) -> dict[str, list]:
-    """Errors of the fits to the first so many photos of each person, by the name of the fit and the number of photos."""
+    """Errors of the fits to the first so many photos of each person, by the name of the fit and the number of photos;
+    a line on stderr for each person."""
     rows: dict[str, list] = {}
     for seed in seeds:
         truth, portraits = photograph_often(head, seed, max(counts))
@@ -74,6 +75,7 @@ def measure_together(head: HeadModel, seeds: range, quality: str, counts: list[i
         for count in counts:
             for method, fit, seconds in fit_several(head, portraits[:count], quality):
                 rows.setdefault(f"{method}, photos: {count}", []).append(_judge(head, truth, fit, seconds))
+        print(seed, *(f"{name}: {results[-1]['shape_mm']:.2f}" for name, results in rows.items()), file=sys.stderr)
     return rows
 
 

@@ -5,11 +5,16 @@ from photographed_head import photograph
 from scipy.spatial import procrustes
 from test_head_recipe import recipe
 
-from facecraft.head.fit import fit_landmarks, fit_together, pose_vertices
+from facecraft.camera import read_frames
+from facecraft.face.portrait import Source
+from facecraft.head.fit import LandmarkFit, fit_landmarks, fit_together, pose_vertices
+from facecraft.head.fitted import FittedHead, load_fitted
 from facecraft.head.joint import damped_step, join_equations, place_unknowns
 from facecraft.head.model import load_head
 from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
+from facecraft.image import read_picture
+from facecraft.workspace import Workspace
 
 
 def test_joint_equations_solve_the_stacked_least_squares():
@@ -76,3 +81,31 @@ def test_more_photos_of_a_person_find_the_shape_better():
     assert np.abs(fits[0].expression - fits[1].expression).max() > 0.05
     singles = [fit_photos(head, [a], [photo], "draft")[0] for a, photo in zip(alone, photos, strict=True)]
     assert shape_error(fits[0]) < 0.9 * np.mean([shape_error(fit) for fit in singles])
+
+
+def test_a_head_of_two_photos_is_written_and_read_as_that_of_the_first(tmp_path):
+    true, other = photograph(0), photograph(15)
+    fit = LandmarkFit(other.camera, true.shape, np.zeros(52), np.zeros((2, 2)), np.zeros(478), 1)
+    fitted = FittedHead(
+        true.head,
+        true.camera,
+        true.shape,
+        true.expression,
+        np.zeros((2, 2)),
+        true.offsets,
+        true.texture,
+        np.zeros(478),
+        (fit,),
+    )
+    sources = [Source(t.image, t.alpha, t.landmarks, t.camera, {}) for t in (true, other)]
+    with Workspace.create(tmp_path / "a.ws").stage("fit-3dmm", (), {}) as run:
+        fitted.save(run, sources)
+    workspace = Workspace.open(tmp_path / "a.ws")
+    again = load_fitted(workspace)
+    np.testing.assert_allclose(again.expression, true.expression, atol=1e-6)
+    np.testing.assert_allclose(again.camera.T_camera_world, true.camera.T_camera_world, atol=1e-9)
+    (first, _), (second, camera) = read_frames(workspace / "head/transforms.json")
+    assert first["file_path"] == "../source/images/00000_00.png"
+    assert second["file_path"] == "../source/more/00001/images/00001_00.png" and second["timestep_index"] == 1
+    np.testing.assert_allclose(camera.T_camera_world, other.camera.T_camera_world, atol=1e-9)
+    assert read_picture(workspace / "head/overlay.png").rgb.shape == (2 * 320, 3 * 320, 3)
