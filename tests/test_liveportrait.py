@@ -12,7 +12,7 @@ from tiny_liveportrait import states, write_official
 
 from facecraft.errors import DependencyError, InputError
 from facecraft.head.model import load_head
-from facecraft.prior.liveportrait.appearance import make_appearance
+from facecraft.prior.liveportrait.appearance import AppearanceExtractor, make_appearance
 from facecraft.prior.liveportrait.crop import (
     SOURCE,
     Square,
@@ -20,11 +20,18 @@ from facecraft.prior.liveportrait.crop import (
     measure_openness,
     soft_mask,
 )
-from facecraft.prior.liveportrait.generator import make_generator
-from facecraft.prior.liveportrait.motion import FaceMotion, bin_angles, head_sizes, make_motion, rotation_matrices
+from facecraft.prior.liveportrait.generator import SpadeGenerator, make_generator
+from facecraft.prior.liveportrait.motion import (
+    FaceMotion,
+    MotionExtractor,
+    bin_angles,
+    head_sizes,
+    make_motion,
+    rotation_matrices,
+)
 from facecraft.prior.liveportrait.networks import EYES, LIPS, SourceFace, load_liveportrait
 from facecraft.prior.liveportrait.stitching import make_point_network
-from facecraft.prior.liveportrait.warping import make_warping, unit_grid
+from facecraft.prior.liveportrait.warping import DenseMotion, WarpingModule, make_warping, unit_grid
 from facecraft.prior.liveportrait.weights import NETWORKS, State, fill_network, find_weights, read_states
 
 PARITY = Path(__file__).parents[2] / "shared" / "data" / "parity" / "liveportrait"
@@ -59,6 +66,26 @@ def test_outputs_are_those_of_the_published_networks(name, make, inputs, outputs
     found = list(found.values()) if isinstance(found, dict) else found if isinstance(found, tuple) else [found]
     for tensor, key in zip(found, outputs, strict=True):
         assert tensor.shape == tensors[key].shape and (tensor - tensors[key]).abs().max() < 1e-4, key
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes", "megabytes"),
+    [
+        (AppearanceExtractor, ([64, 128, 256], 32, 16, 6), 3.4),
+        (MotionExtractor, ([96, 192, 384, 768], [3, 3, 9, 3], 21), 112.5),
+        (
+            lambda *dense: WarpingModule(DenseMotion(*dense), 512, 256),
+            (21, 32, 16, 4, [32 << i for i in range(6)]),
+            182,
+        ),
+        (SpadeGenerator, (256, (512, 256, 64), 2), 222),
+    ],
+)
+def test_networks_of_the_published_widths_weigh_what_the_published_files_do(make, sizes, megabytes):
+    with torch.device("meta"):
+        tensors = make(*sizes).state_dict().values()
+    found = sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 1e6
+    assert found == pytest.approx(megabytes, rel=2e-3, abs=0.05)  # as far as they are told
 
 
 def test_rotations_turn_rows_about_x_then_y_then_z():
@@ -158,7 +185,7 @@ def test_converted_weights_are_those_of_the_publisher(folder, portrait, tmp_path
 
 
 def test_missing_files_are_named_with_the_command_that_gets_them(folder, tmp_path):
-    with pytest.raises(DependencyError, match=r"no folder.*MIT.*hf download KwaiVGI/LivePortrait.*--weights"):
+    with pytest.raises(DependencyError, match=r"needs its weights.*MIT.*hf download KwaiVGI/LivePortrait.*--weights"):
         find_weights(None)
     with pytest.raises(DependencyError, match="nowhere is not a folder"):
         find_weights(tmp_path / "nowhere")

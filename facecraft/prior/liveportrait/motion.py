@@ -4,7 +4,7 @@ LivePortrait, section 3.2: keypoints x = s (x_c R + delta) + t, points as rows; 
 picture only.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -27,9 +27,6 @@ class FaceMotion:
     expression: Tensor  # [B, K, 3] delta
     scale: Tensor  # [B, 1] s
     translation: Tensor  # [B, 3] t
-
-    def __getitem__(self, index) -> "FaceMotion":
-        return FaceMotion(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def keypoints(self) -> Tensor:
         """x [B, K, 3]; the picture is [-1, 1] wide and high."""
@@ -55,8 +52,7 @@ class MotionExtractor(nn.Module):
         """The motion of faces [B, 3, 256, 256]."""
         out = self(rgb)
         rotation = rotation_matrices(*(bin_angles(out[name]) for name in ANGLES))
-        points = (out[name].unflatten(1, (-1, 3)) for name in ("kp", "exp"))
-        canonical, expression = points
+        canonical, expression = (out[name].unflatten(1, (-1, 3)) for name in ("kp", "exp"))
         return FaceMotion(canonical, rotation, expression, out["scale"], out["t"])
 
 

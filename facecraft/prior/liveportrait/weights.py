@@ -58,8 +58,8 @@ class State:
 def find_weights(folder: Path | None) -> dict[str, Path]:
     """The five files by name, wherever in `folder` the publisher or a converter put them; DependencyError names what lacks."""
     if folder is None or not folder.is_dir():
-        found = "no folder of weights is given" if folder is None else f"{folder} is not a folder of weights"
-        raise DependencyError(f"{found} ({LICENCE}); run `{COMMAND}`, and give --weights FOLDER")
+        lack = "the driver liveportrait needs its weights" if folder is None else f"{folder} is not a folder of weights"
+        raise DependencyError(f"{lack} ({LICENCE}); run `{COMMAND}`, and give --weights FOLDER")
     found = {}
     for name in (*NETWORKS, POINT_NETWORKS):
         paths = (folder / place / f"{name}{suffix}" for suffix in SUFFIXES for place in FOLDERS)
