@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
 
 from facecraft.drive import ALIASES, ARKIT_NAMES, Motion, finite_number
 from facecraft.errors import InputError
+from facecraft.head.model import HeadModel
 from facecraft.progress import log
 
 NEUTRALS = ("auto", "first", "mean", "none")
@@ -20,6 +22,7 @@ STRAIGHT_RAD = np.radians(12)  # a turn that counts as much as a channel at 1 wh
 FIRST_CHANNEL, FIRST_TURN = 0.35, np.radians(12)  # a first frame beyond these is not neutral
 FAR_YAW = np.radians(45)  # landmarks of faces turned further are guesses
 STRONGEST_GAIN = 4.0
+AJAR = (0.04, 0.12)  # of mouthClose, whose 1 moves the lips by 36 mm
 OPPOSITE = (
     *((f"eyeLookOut{side}", f"eyeLookIn{side}") for side in ("Left", "Right")),
     *((f"eyeLookUp{side}", f"eyeLookDown{side}") for side in ("Left", "Right")),
@@ -98,6 +101,27 @@ def _relative(motion: Motion, rest: Motion) -> Motion:
     neck = (Rotation.from_rotvec(rest.neck[0]).inv() * Rotation.from_rotvec(motion.neck)).as_rotvec()
     moved = motion.translation - rest.translation
     return replace(motion, expression=weights.clip(0, 1), neck=neck, gaze=motion.gaze - rest.gaze, translation=moved)
+
+
+def meet_lips(
+    head: HeadModel,
+    shape: np.ndarray,  # [K] of who is driven
+    offsets: np.ndarray,  # [V, 3] m
+    weights: np.ndarray,  # [T, 52] channels in the order of the head
+) -> np.ndarray:
+    """Channels whose lips touch on this head where they touch on the mean one: no two mouths close alike.
+
+    Where the mean head lacks less than `AJAR[0]` of mouthClose to shut, mouthClose becomes what shuts this one; from there to
+    `AJAR[1]` ever less is added. Lids need no such thing: `HeadModel.vertices` shuts those of every head at a full blink.
+    """
+    channel, values = head.expression_names.index("mouthClose"), torch.as_tensor(weights, dtype=torch.float32)
+    who = [torch.as_tensor(np.asarray(part), dtype=torch.float32)[None] for part in (shape, offsets)]
+    lacking = (head.lip_closure(expression=values) - values[:, channel]).numpy()
+    shut = ((AJAR[1] - lacking) / (AJAR[1] - AJAR[0])).clip(0, 1)
+    needed = head.lip_closure(who[0], values, who[1]).numpy()
+    out = weights.copy()
+    out[:, channel] += shut * (needed - weights[:, channel]).clip(0)
+    return out
 
 
 def parse_gains(text: str) -> dict[str, float]:

@@ -39,6 +39,9 @@ class FlameLikeHead(HeadModel):
             posed = posed + expression[:, :1, None] * self.template * torch.tensor([0, 0.2, 0])
         return posed if neck is None else posed @ rotations_from_axis_angles(neck).mT
 
+    def lip_closure(self, shape=None, expression=None, offsets=None):
+        return torch.zeros(1 if expression is None else len(expression))  # it has no mouth
+
     def flame_parameters(self, shape, offsets, expression, gaze, neck):
         named = {
             **{

@@ -4,11 +4,13 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from facecraft.drive import ARKIT_NAMES, Motion, built_in_motion
 from facecraft.errors import InputError
-from facecraft.retarget import NEUTRALS, one_euro, parse_gains, retarget
+from facecraft.head.model import load_head
+from facecraft.retarget import NEUTRALS, meet_lips, one_euro, parse_gains, retarget
 
 AT = {name: i for i, name in enumerate(ARKIT_NAMES)}
 
@@ -94,3 +96,34 @@ def test_the_filter_has_no_lag_takes_noise_and_keeps_a_blink():
     smooth = one_euro(blink, times, 3.0, 3.0)
     assert smooth.max() > 0.85 and abs(int(smooth.argmax()) - int(blink.argmax())) <= 1
     assert np.allclose(one_euro(np.full((9, 2), 0.4), times[:9], 3.0, 3.0), 0.4)
+
+
+def lip_gaps(shape: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Smallest distance of upper to lower inner lip [T], m, negative where they overlap."""
+    head = load_head()
+    vertices = head.vertices(torch.as_tensor(shape).float()[None], torch.as_tensor(weights).float())
+    upper, lower = vertices[:, head.lip_pairs, 1].chunk(2, 1)
+    return (upper - lower).amin(1).numpy()
+
+
+def test_lips_that_the_motion_closes_touch_on_every_head_and_open_ones_stay_open():
+    head, still = load_head(), np.zeros(load_head().template.shape)
+    names = [head.expression_names.index(n) for n in ("jawOpen", "mouthClose", "mouthSmileLeft", "mouthPressRight")]
+    shut, open_ = np.zeros((5, 52)), np.zeros((2, 52))
+    shut[:, names] = [[0, 0, 0, 0], [0.5, 0.5, 0, 0], [0.2, 0.2, 0, 0], [1, 1, 0, 0], [0.3, 0.3, 0.7, 0.3]]
+    open_[:, names] = [[0.3, 0, 0, 0], [0.5, 0.25, 0, 0]]
+    ajar = 0
+    for shape in np.random.default_rng(0).normal(0, 0.7, (20, head.shape_count)):
+        ajar += (lip_gaps(shape, shut) > 1e-3).sum()
+        assert (lip_gaps(shape, meet_lips(head, shape, still, shut)) < 5e-5).all()
+        assert np.array_equal(meet_lips(head, shape, still, open_), open_)
+    assert ajar > 10  # without it, many of these mouths do not shut
+
+
+def test_a_mouth_that_shuts_does_not_jump():
+    head = load_head()
+    shape = np.random.default_rng(3).normal(0, 0.7, head.shape_count)
+    weights = np.zeros((200, 52))
+    weights[:, head.expression_names.index("jawOpen")] = np.linspace(0, 0.3, 200)
+    gaps = lip_gaps(shape, meet_lips(head, shape, np.zeros(head.template.shape), weights))
+    assert (np.diff(gaps) > -1e-6).all() and np.diff(gaps).max() < 4e-4

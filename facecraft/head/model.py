@@ -72,6 +72,15 @@ class HeadModel(ABC):
     ) -> Tensor:
         """Posed vertices [B, V, 3], m; differentiable in every argument. None means zero."""
 
+    @abstractmethod
+    def lip_closure(
+        self,
+        shape: Tensor | None = None,  # [B, K] in standard deviations
+        expression: Tensor | None = None,  # [B, 52]
+        offsets: Tensor | None = None,  # [B, V, 3] m
+    ) -> Tensor:
+        """Weights [B] of mouthClose at which the lips of this identity touch, the other channels as they are; 0 where they do."""
+
     def landmarks(
         self,
         vertices: Tensor,  # [B, V, 3]

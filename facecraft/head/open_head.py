@@ -166,18 +166,30 @@ class OpenHead(HeadModel):
         applied = expression.expand(len(gains), -1)
         return applied.index_copy(1, self.blinks, applied[:, self.blinks] * gains)
 
+    def lip_closure(self, shape=None, expression=None, offsets=None) -> Tensor:
+        """Weights [B] of mouthClose at which the lips touch; see HeadModel.lip_closure."""
+        neutral, joints = self.shaped(shape)
+        if offsets is not None:
+            neutral = neutral + offsets
+        if expression is None:
+            expression = self.template.new_zeros(1, len(self.expression_names))
+        return self._touching(neutral, joints, expression)[:, 0]
+
     def _meet_lips(self, neutral, joints, expression) -> Tensor:
         """Channels with mouthClose stopped where the lips touch."""
         channel = torch.tensor([self.mouth_close], device=expression.device)
-        others = expression.index_fill(1, channel, 0)
+        close = torch.minimum(expression[:, channel], self._touching(neutral, joints, expression))
+        return expression.expand(len(close), -1).index_copy(1, channel, close)
+
+    def _touching(self, neutral, joints, expression) -> Tensor:
+        """mouthClose [B, 1] at which the first of the lip pairs meets."""
+        others = expression.index_fill(1, torch.tensor([self.mouth_close], device=expression.device), 0)
         lips = neutral[:, self.lip_pairs]
         turns = rotations_from_axis_angles(expression[:, self.jaw_open, None] * self.jaw_open_axis)
         swing = self.lip_jaw_weights[:, None] * _swing(lips - self._joint(joints, "jaw"), turns)
         upper, lower = (lips + (others @ self.lip_deltas.flatten(1)).unflatten(1, (-1, 3)) + swing)[..., 1].chunk(2, 1)
         rising = self.lip_deltas[self.mouth_close, :, 1].view(2, -1)
-        touching = ((upper - lower) / (rising[1] - rising[0])).amin(1, keepdim=True).clamp_min(0)
-        close = torch.minimum(expression[:, channel], touching)
-        return expression.expand(len(close), -1).index_copy(1, channel, close)
+        return ((upper - lower) / (rising[1] - rising[0])).amin(1, keepdim=True).clamp_min(0)
 
     def _eye_rotations(self, gaze) -> Tensor:
         """Rotations [B, 2, 3, 3] of both eyeballs: pitch about x, then yaw about y."""

@@ -50,14 +50,17 @@ def track_head(
     landmarks: np.ndarray,  # [T, 478, 2+] px
     camera: Camera,  # intrinsics; its pose is not used
     times: np.ndarray,  # [T] s
+    shape: np.ndarray | None = None,  # [K] when the head is known already
 ) -> HeadTrack:
     """The most probable motion of one head."""
     problem = _Sequence(head, landmarks[..., :2].astype(float), camera, times)
     state = problem.start()
     for _ in range(RIGID_ROUNDS):
         state = problem.improve(state, rigid=True)
-    keys = np.unique(np.linspace(0, len(times) - 1, KEYFRAMES).round().astype(int))
-    problem.shape = _find_identity(problem.part(keys), state.part(keys))
+    if shape is None:
+        keys = np.unique(np.linspace(0, len(times) - 1, KEYFRAMES).round().astype(int))
+        shape = _find_identity(problem.part(keys), state.part(keys))
+    problem.shape = shape
     problem.expression_basis = _expression_basis(head, problem.shape)
     for _ in range(ROUNDS):
         state = problem.improve(state, rigid=False)

@@ -13,6 +13,7 @@ from facecraft.head.fitted import FittedHead
 from facecraft.head.model import HeadModel
 from facecraft.prior.warp import Warp, clean_mouth
 from facecraft.progress import log, track
+from facecraft.retarget import meet_lips
 from facecraft.views import View
 
 MARGIN_PX = 20  # around what moves
@@ -47,6 +48,7 @@ def drive_views(output, fitted: FittedHead, views: list[View], motion: Motion, c
     chosen = [views[i] for i in frontal_views(views, count)]
     moments = choose_moments(head, motion, most)
     weights, gaze = motion.expression_for(head.expression_names)[moments], motion.gaze[moments]
+    weights = meet_lips(head, fitted.shape, fitted.offsets, weights)
     log.info(f"{len(chosen)} views at {len(moments)} of {len(motion)} frames of the motion")
     meshes = [pose_vertices(head, fitted.shape, *pose, fitted.offsets) for pose in zip(weights, gaze, strict=True)]
     still = (torch.zeros(len(moments), 3) for _ in range(3))  # neck, rotation, translation
