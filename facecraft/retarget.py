@@ -4,7 +4,7 @@ The identity is gone already: channels say by name what a face does. What stays 
 people have alike; it is taken out, so that a driver at rest leaves the driven face at rest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,8 @@ FIRST_CHANNEL, FIRST_TURN = 0.35, np.radians(12)  # a first frame beyond these i
 FAR_YAW = np.radians(45)  # landmarks of faces turned further are guesses
 STRONGEST_GAIN = 4.0
 AJAR = (0.04, 0.12)  # of mouthClose, whose 1 moves the lips by 36 mm
+MILD, MARKED = 0.3, 0.6
+NEVER_AT_REST = ("jawOpen", "mouthClose", "eyeLook", "tongueOut")
 OPPOSITE = (
     *((f"eyeLookOut{side}", f"eyeLookIn{side}") for side in ("Left", "Right")),
     *((f"eyeLookUp{side}", f"eyeLookDown{side}") for side in ("Left", "Right")),
@@ -103,22 +105,49 @@ def _relative(motion: Motion, rest: Motion) -> Motion:
     return replace(motion, expression=weights.clip(0, 1), neck=neck, gaze=motion.gaze - rest.gaze, translation=moved)
 
 
+def perform(
+    head: HeadModel,
+    shape: np.ndarray,  # [K] of who is driven
+    offsets: np.ndarray,  # [V, 3] m
+    photo: np.ndarray,  # [52] channels that the fit found in their photo
+    weights: np.ndarray,  # [T, 52] of the motion; all in the order of the head
+) -> np.ndarray:
+    """Channels [T, 52] of a motion for one head: from its own rest on, the reverse of `retarget`, and with lips that meet."""
+    rest = own_rest(head.expression_names, np.asarray(photo))
+    return meet_lips(head, shape, offsets, weights, rest + (1 - rest) * weights)
+
+
+def own_rest(names: Sequence[str], photo: np.ndarray) -> np.ndarray:
+    """What of the channels [52] found in a photo is how this face looks at rest; the remainder is an expression.
+
+    A fit to one picture cannot tell them apart: of neutral synthetic people it says that they raise their brows by half and
+    smile a little (benchmarks/drive.py). Brows count as the face's own, weights up to `MILD` too, those from `MARKED` on do
+    not. Jaw, closed lips and gaze are never: whoever rests has them at 0.
+    """
+    share = ((MARKED - photo) / (MARKED - MILD)).clip(0, 1)
+    share[[name.startswith("brow") for name in names]] = 1
+    share[[name.startswith(NEVER_AT_REST) for name in names]] = 0
+    return (share * photo).clip(0, 0.9)
+
+
 def meet_lips(
     head: HeadModel,
     shape: np.ndarray,  # [K] of who is driven
     offsets: np.ndarray,  # [V, 3] m
-    weights: np.ndarray,  # [T, 52] channels in the order of the head
+    motion: np.ndarray,  # [T, 52] channels in the order of the head, as the motion has them
+    weights: np.ndarray,  # [T, 52] as this head is to have them
 ) -> np.ndarray:
-    """Channels whose lips touch on this head where they touch on the mean one: no two mouths close alike.
+    """`weights` with lips that touch on this head where the motion closes those of the mean one: no two mouths close alike.
 
     Where the mean head lacks less than `AJAR[0]` of mouthClose to shut, mouthClose becomes what shuts this one; from there to
     `AJAR[1]` ever less is added. Lids need no such thing: `HeadModel.vertices` shuts those of every head at a full blink.
     """
-    channel, values = head.expression_names.index("mouthClose"), torch.as_tensor(weights, dtype=torch.float32)
+    channel = head.expression_names.index("mouthClose")
+    given, wanted = (torch.as_tensor(part, dtype=torch.float32) for part in (motion, weights))
     who = [torch.as_tensor(np.asarray(part), dtype=torch.float32)[None] for part in (shape, offsets)]
-    lacking = (head.lip_closure(expression=values) - values[:, channel]).numpy()
+    lacking = (head.lip_closure(expression=given) - given[:, channel]).numpy()
     shut = ((AJAR[1] - lacking) / (AJAR[1] - AJAR[0])).clip(0, 1)
-    needed = head.lip_closure(who[0], values, who[1]).numpy()
+    needed = head.lip_closure(who[0], wanted, who[1]).numpy()
     out = weights.copy()
     out[:, channel] += shut * (needed - weights[:, channel]).clip(0)
     return out

@@ -26,7 +26,7 @@ from facecraft.errors import InputError
 from facecraft.footage import is_video, open_motion
 from facecraft.image import SYNTHETIC, to_bytes, write_png
 from facecraft.progress import track
-from facecraft.retarget import meet_lips
+from facecraft.retarget import perform
 from facecraft.video import VideoWriter, copy_audio
 
 ORBIT_S = 4.0
@@ -92,7 +92,7 @@ def plan_shots(
     moves = moves.added(weights, turn)
     channels = moves.expression_for(avatar.head.expression_names)
     if motion:
-        channels = meet_lips(avatar.head, avatar.shape, avatar.offsets, channels)
+        channels = perform(avatar.head, avatar.shape, avatar.offsets, avatar.expression, channels)
     poses = (torch.from_numpy(values).float() for values in (channels, moves.gaze, moves.neck))
     chosen = [cameras[i * len(cameras) // count] for i in range(count)]
     return [Shot(*frame) for frame in zip(chosen, *poses, strict=True)]

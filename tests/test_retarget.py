@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from facecraft.drive import ARKIT_NAMES, Motion, built_in_motion
 from facecraft.errors import InputError
 from facecraft.head.model import load_head
-from facecraft.retarget import NEUTRALS, meet_lips, one_euro, parse_gains, retarget
+from facecraft.retarget import NEUTRALS, meet_lips, one_euro, own_rest, parse_gains, perform, retarget
 
 AT = {name: i for i, name in enumerate(ARKIT_NAMES)}
 
@@ -115,8 +115,8 @@ def test_lips_that_the_motion_closes_touch_on_every_head_and_open_ones_stay_open
     ajar = 0
     for shape in np.random.default_rng(0).normal(0, 0.7, (20, head.shape_count)):
         ajar += (lip_gaps(shape, shut) > 1e-3).sum()
-        assert (lip_gaps(shape, meet_lips(head, shape, still, shut)) < 5e-5).all()
-        assert np.array_equal(meet_lips(head, shape, still, open_), open_)
+        assert (lip_gaps(shape, meet_lips(head, shape, still, shut, shut)) < 5e-5).all()
+        assert np.array_equal(meet_lips(head, shape, still, open_, open_), open_)
     assert ajar > 10  # without it, many of these mouths do not shut
 
 
@@ -125,5 +125,20 @@ def test_a_mouth_that_shuts_does_not_jump():
     shape = np.random.default_rng(3).normal(0, 0.7, head.shape_count)
     weights = np.zeros((200, 52))
     weights[:, head.expression_names.index("jawOpen")] = np.linspace(0, 0.3, 200)
-    gaps = lip_gaps(shape, meet_lips(head, shape, np.zeros(head.template.shape), weights))
+    gaps = lip_gaps(shape, meet_lips(head, shape, np.zeros(head.template.shape), weights, weights))
     assert (np.diff(gaps) > -1e-6).all() and np.diff(gaps).max() < 4e-4
+
+
+def test_a_resting_driver_leaves_the_photos_own_look_and_takes_its_expression_back():
+    head = load_head()
+    photo = head.expression_vector(
+        {"browOuterUpLeft": 0.5, "mouthSmileLeft": 0.2, "mouthSmileRight": 0.9, "jawOpen": 0.2}
+    )
+    motion = np.vstack([np.zeros(52), head.expression_vector({"mouthSmileLeft": 1, "browOuterUpLeft": 0.5})[0]])
+    still = np.zeros(head.template.shape)
+    driven = perform(head, np.zeros(head.shape_count), still, photo[0].numpy(), motion)
+    at = head.expression_names.index
+    found = [driven[0, at(n)] for n in ("browOuterUpLeft", "mouthSmileLeft", "mouthSmileRight", "jawOpen")]
+    assert np.allclose(found, [0.5, 0.2, 0, 0], atol=1e-6)
+    assert driven[1, at("mouthSmileLeft")] == pytest.approx(1) and driven[1, at("browOuterUpLeft")] == pytest.approx(0.75)
+    assert np.allclose(own_rest(head.expression_names, np.zeros(52)), 0)

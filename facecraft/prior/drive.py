@@ -13,7 +13,7 @@ from facecraft.head.fitted import FittedHead
 from facecraft.head.model import HeadModel
 from facecraft.prior.warp import Warp, clean_mouth
 from facecraft.progress import log, track
-from facecraft.retarget import meet_lips
+from facecraft.retarget import perform
 from facecraft.views import View
 
 MARGIN_PX = 20  # around what moves
@@ -42,19 +42,30 @@ class Window:
 def drive_views(output, fitted: FittedHead, views: list[View], motion: Motion, count: int, most: int) -> None:
     """Write frames/ by way of `output`: the `count` views nearest to the front at up to `most` moments of `motion`.
 
-    `views[0]` is the photo and stays first. Heads keep their pose; expression and gaze are the motion's.
+    `views[0]` is the photo and stays first. Heads keep their pose; expression and gaze are the motion's, from the photo's on.
     """
     head = fitted.head
     chosen = [views[i] for i in frontal_views(views, count)]
     moments = choose_moments(head, motion, most)
-    weights, gaze = motion.expression_for(head.expression_names)[moments], motion.gaze[moments]
-    weights = meet_lips(head, fitted.shape, fitted.offsets, weights)
+    weights, gaze = perform_before_camera(fitted, motion, moments)
     log.info(f"{len(chosen)} views at {len(moments)} of {len(motion)} frames of the motion")
     meshes = [pose_vertices(head, fitted.shape, *pose, fitted.offsets) for pose in zip(weights, gaze, strict=True)]
     still = (torch.zeros(len(moments), 3) for _ in range(3))  # neck, rotation, translation
     poses = HeadPoses(*(torch.from_numpy(part).float() for part in (weights, gaze)), *still)
     cameras = [view.camera for view in chosen]
     save_frames(output, head, poses, cameras, _drive(clean_mouth(fitted), chosen, meshes))
+
+
+def perform_before_camera(fitted: FittedHead, motion: Motion, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Channels [n, 52] and gaze [n, 2, 2], rad, of a head that keeps the pose of its photo, at `moments` [n].
+
+    A driver at rest looks where the photo looks: most look at who takes it, and so they still do.
+    """
+    head = fitted.head
+    weights = motion.expression_for(head.expression_names)[moments]
+    looking = fitted.gaze + (fitted.expression @ head.look_angles.double().numpy()).reshape(2, 2)
+    weights = perform(head, fitted.shape, fitted.offsets, fitted.expression, weights)
+    return weights, motion.gaze[moments] + looking
 
 
 def frontal_views(views: list[View], count: int) -> list[int]:
