@@ -21,10 +21,13 @@ from facecraft.views import View
 
 FINE = 2  # samples of a pixel in each direction
 NEAR_M = 3e-3  # what lies further behind the surface is hidden by it
-SHRUNK = (
-    0.2,
-    0.55,
-)  # area in the picture over the new one: below, then above which a triangle shows too little, enough
+SHRUNK = (0.2, 0.55)  # area in the picture over the new one at which a triangle shows too little, enough
+LID_SHRUNK = (0.5, 0.9)  # likewise of lids, which lashes cross
+LID_REACH_M, LID_BLUR_M = (
+    0.021,
+    3e-3,
+)  # skin this close to the middle of an eyeball is lid; how smooth an unfolded one is
+SOCKET_M = 3e-3  # so far back go the sockets, which would pierce shut lids
 RIM_PX = 1.5  # skin this close to eyes and mouth has their colours in it
 SEAM_PX, MATCH_PX = 1.5, 8.0  # softness of seams, and how far colours are drawn to the picture's
 STAYED_PX = 1.0
@@ -32,6 +35,13 @@ EDGE_PX = 1.5  # a picture's soft edge is this wide
 ALONG_PX = 12.0  # how far beside the mesh the picture moves with it
 SKIN, EYES, TEETH, MOUTH = range(4)
 HIDDEN = ("mouth_socket", "gums", "tongue", "teeth_lower")
+LID_RIMS = (
+    ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133)),
+    ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
+)
+"""Landmarks of the upper and the lower rim of each eye, from corner to corner."""
+LASH_M, LASH_TONE = 0.9e-3, 0.35  # width of the line that lashes make where lids meet, and its tone
+MEETING_M = (1e-3, 3e-3)  # lids this close have met, this far not yet
 _PARTS = {"eyeball": EYES, "eye_socket": EYES, "teeth_upper": TEETH}  # all else inside is MOUTH
 
 
@@ -75,6 +85,21 @@ class Warp:
         return np.array(kinds)[head.face_regions.numpy()]
 
     @cached_property
+    def lids(self) -> np.ndarray:
+        """Which faces [F] are skin around an eye."""
+        head, template = self.fitted.head, self.fitted.head.template.double().numpy()
+        regions = head.vertex_regions.numpy()
+        middles = [template[regions == head.region_names.index(f"eyeball_{side}")].mean(0) for side in "LR"]
+        near = np.min([np.linalg.norm(template - middle, axis=1) for middle in middles], 0) < LID_REACH_M
+        return near[head.faces.numpy()].all(1) & (self.groups == SKIN)
+
+    @cached_property
+    def px_per_m(self) -> float:
+        """Of the face in the finer picture."""
+        depth = self.camera.project(self.vertices[self.fitted.head.faces.numpy()[self.lids].ravel()])[:, 2].mean()
+        return self.camera.fx / depth
+
+    @cached_property
     def before(self) -> MeshBuffers:
         return self._rasterize(self.vertices)
 
@@ -101,7 +126,7 @@ class Warp:
 
     def __call__(self, vertices: np.ndarray) -> np.ndarray:
         """The picture [H, W, 4], straight alpha, with the mesh at `vertices` [V, 3], m."""
-        faces = self.fitted.head.faces.numpy()
+        faces, vertices = self.fitted.head.faces.numpy(), self._sink_sockets(vertices)
         after = self._rasterize(vertices)
         places = self.camera.project(after.interpolate(self.vertices, faces).astype(float))
         places[~after.mask] = 0
@@ -111,9 +136,11 @@ class Warp:
         painted = render_textured(self.fitted.head, vertices, self.fitted.texture, self.camera, 1)[0]
         group = np.where(after.mask, self.groups[after.face_ids], -1)
         painted = _draw_near(painted, sampled[..., :3], share, group)
+        painted = self._unfold_lids(painted, sampled[..., :3], share, after)
         share = cv2.GaussianBlur(cv2.erode(share, np.ones((3, 3))), (0, 0), SEAM_PX * FINE / 2)[..., None]
         inside = np.concatenate([share * sampled[..., :3] + (1 - share) * painted, np.ones_like(share)], 2)
         inside[..., 3:] = share * sampled[..., 3:4] + 1 - share
+        inside[..., :3] *= self._lashes(vertices)[..., None]
         # beside the mesh the picture goes on as far as it can be told from the mesh's own soft edge
         edge = (_distance(after.mask) < EDGE_PX * FINE) & (sampled[..., 4] > 0.5)
         kept = edge | (sampled[..., 4] > EDGE_PX * FINE)
@@ -123,6 +150,43 @@ class Warp:
     def _rasterize(self, vertices: np.ndarray) -> MeshBuffers:
         camera = self.camera
         return rasterize_mesh(camera.project(vertices), self.fitted.head.faces.numpy(), camera.height, camera.width)
+
+    def _sink_sockets(self, vertices: np.ndarray) -> np.ndarray:
+        """The mesh with its eye sockets further from the camera."""
+        head, out = self.fitted.head, vertices.copy()
+        sockets = [i for i, name in enumerate(head.region_names) if name.startswith("eye_socket")]
+        inner = np.isin(head.vertex_regions.numpy(), sockets)
+        away = out[inner] - self.camera.centre
+        out[inner] += SOCKET_M * away / np.linalg.norm(away, axis=1, keepdims=True)
+        return out
+
+    def _unfold_lids(self, painted, seen, share, after: MeshBuffers) -> np.ndarray:
+        """`painted` [H, W, 3] with lids that the picture does not show as smooth as the skin around them."""
+        lid = after.mask & self.lids[after.face_ids]
+        if not lid.any():
+            return painted
+        weight = np.where(lid, share, 0).astype(np.float32) ** 4
+        sigma = LID_BLUR_M * self.px_per_m
+        spread = cv2.GaussianBlur(np.dstack([seen * weight[..., None], weight]).astype(np.float32), (0, 0), sigma)
+        known = np.clip(spread[..., 3:] / 0.05, 0, 1)
+        smooth = spread[..., :3] / np.maximum(spread[..., 3:], 1e-3)
+        return np.where(lid[..., None], known * smooth + (1 - known) * painted, painted)
+
+    def _lashes(self, vertices: np.ndarray) -> np.ndarray:
+        """Factors [H, W] that darken the line along which lids meet."""
+        head, line = self.fitted.head, np.zeros((self.camera.height, self.camera.width), np.float32)
+        corners = vertices[head.faces[head.landmark_faces].numpy()]
+        points = np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
+        pixels = self.camera.project(points)[:, :2]
+        for upper, lower in np.array(LID_RIMS):
+            gap = np.linalg.norm(points[upper[3:6]] - points[lower[3:6]], axis=1).mean()
+            met = np.clip((MEETING_M[1] - gap) / (MEETING_M[1] - MEETING_M[0]), 0, 1)
+            way = (16 * (pixels[upper] + pixels[lower]) / 2).round().astype(np.int32)
+            drawn = np.zeros_like(line)
+            width = max(1, round(LASH_M * self.px_per_m))
+            cv2.polylines(drawn, [way], False, 1.0, width, cv2.LINE_AA, 4)
+            line = np.maximum(line, met * cv2.GaussianBlur(drawn, (0, 0), 0.5 * FINE))
+        return 1 - (1 - LASH_TONE) * line
 
     def _rim(self, buffers: MeshBuffers) -> np.ndarray:
         """Distance [H, W], fine px, of each pixel to where eyes or the inside of the mouth are seen."""
@@ -150,7 +214,8 @@ class Warp:
         faces = self.fitted.head.faces.numpy()
         areas = [_areas(self.camera.project(v), faces) for v in (self.vertices, vertices)]
         ratio = (areas[0] / np.maximum(areas[1], 1e-3))[after.face_ids]
-        shown = np.clip((ratio - SHRUNK[0]) / (SHRUNK[1] - SHRUNK[0]), 0, 1)
+        low, high = (np.where(self.lids, *pair)[after.face_ids] for pair in zip(LID_SHRUNK, SHRUNK, strict=True))
+        shown = np.clip((ratio - low) / (high - low), 0, 1)
         skin = self.groups[after.face_ids] == SKIN
         dirty = skin & (sampled[..., 5] < RIM_PX * FINE) & (self._rim(after) > 2 * RIM_PX * FINE)
         # the mesh does not know which teeth a smile shows: what lies in the mouth is taken only from where it is
