@@ -27,7 +27,6 @@ LID_REACH_M, LID_BLUR_M = (
     0.021,
     3e-3,
 )  # skin this close to the middle of an eyeball is lid; how smooth an unfolded one is
-SOCKET_M = 3e-3  # so far back go the sockets, which would pierce shut lids
 RIM_PX = 1.5  # skin this close to eyes and mouth has their colours in it
 SEAM_PX, MATCH_PX = 1.5, 8.0  # softness of seams, and how far colours are drawn to the picture's
 STAYED_PX = 1.0
@@ -42,7 +41,7 @@ LID_RIMS = (
 """Landmarks of the upper and the lower rim of each eye, from corner to corner."""
 LASH_M, LASH_TONE = 0.9e-3, 0.35  # width of the line that lashes make where lids meet, and its tone
 MEETING_M = (1e-3, 3e-3)  # lids this close have met, this far not yet
-_PARTS = {"eyeball": EYES, "eye_socket": EYES, "teeth_upper": TEETH}  # all else inside is MOUTH
+_PARTS = {"eye_socket": SKIN, "eyeball": EYES, "teeth_upper": TEETH}  # all else inside is MOUTH
 
 
 def clean_mouth(fitted: FittedHead) -> FittedHead:
@@ -126,7 +125,7 @@ class Warp:
 
     def __call__(self, vertices: np.ndarray) -> np.ndarray:
         """The picture [H, W, 4], straight alpha, with the mesh at `vertices` [V, 3], m."""
-        faces, vertices = self.fitted.head.faces.numpy(), self._sink_sockets(vertices)
+        faces = self.fitted.head.faces.numpy()
         after = self._rasterize(vertices)
         places = self.camera.project(after.interpolate(self.vertices, faces).astype(float))
         places[~after.mask] = 0
@@ -151,25 +150,17 @@ class Warp:
         camera = self.camera
         return rasterize_mesh(camera.project(vertices), self.fitted.head.faces.numpy(), camera.height, camera.width)
 
-    def _sink_sockets(self, vertices: np.ndarray) -> np.ndarray:
-        """The mesh with its eye sockets further from the camera."""
-        head, out = self.fitted.head, vertices.copy()
-        sockets = [i for i, name in enumerate(head.region_names) if name.startswith("eye_socket")]
-        inner = np.isin(head.vertex_regions.numpy(), sockets)
-        away = out[inner] - self.camera.centre
-        out[inner] += SOCKET_M * away / np.linalg.norm(away, axis=1, keepdims=True)
-        return out
-
     def _unfold_lids(self, painted, seen, share, after: MeshBuffers) -> np.ndarray:
         """`painted` [H, W, 3] with lids that the picture does not show as smooth as the skin around them."""
         lid = after.mask & self.lids[after.face_ids]
         if not lid.any():
             return painted
-        weight = np.where(lid, share, 0).astype(np.float32) ** 4
+        skin = after.mask & (self.groups[after.face_ids] == SKIN)
+        weight = np.where(skin, share, 0).astype(np.float32) ** 4
         sigma = LID_BLUR_M * self.px_per_m
         spread = cv2.GaussianBlur(np.dstack([seen * weight[..., None], weight]).astype(np.float32), (0, 0), sigma)
-        known = np.clip(spread[..., 3:] / 0.05, 0, 1)
-        smooth = spread[..., :3] / np.maximum(spread[..., 3:], 1e-3)
+        known = np.clip(spread[..., 3:] / 1e-3, 0, 1)
+        smooth = spread[..., :3] / np.maximum(spread[..., 3:], 1e-4)
         return np.where(lid[..., None], known * smooth + (1 - known) * painted, painted)
 
     def _lashes(self, vertices: np.ndarray) -> np.ndarray:
@@ -179,7 +170,7 @@ class Warp:
         points = np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
         pixels = self.camera.project(points)[:, :2]
         for upper, lower in np.array(LID_RIMS):
-            gap = np.linalg.norm(points[upper[3:6]] - points[lower[3:6]], axis=1).mean()
+            gap = (points[upper[3:6]] - points[lower[3:6]])[:, 1].mean()
             met = np.clip((MEETING_M[1] - gap) / (MEETING_M[1] - MEETING_M[0]), 0, 1)
             way = (16 * (pixels[upper] + pixels[lower]) / 2).round().astype(np.int32)
             drawn = np.zeros_like(line)
