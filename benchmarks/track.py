@@ -96,12 +96,12 @@ def act() -> Motion:
 
 
 @torch.inference_mode()
-def film(avatar: Avatar, motion: Motion, camera: Camera, path: Path) -> np.ndarray:
+def film(avatar: Avatar, motion: Motion, camera: Camera, path: Path, fps: float = FPS) -> np.ndarray:
     """Write the video; returns the true landmarks [T, 478, 2], px."""
     rng = np.random.default_rng(0)
     channels = motion.expression_for(avatar.head.expression_names)
     truth = []
-    with VideoWriter(path, FPS) as writer:
+    with VideoWriter(path, fps) as writer:
         for pose in zip(channels, motion.gaze, motion.neck, strict=True):
             pose = [torch.as_tensor(part).float() for part in pose]
             rgb = render(avatar.pose(*pose), camera, torch.tensor([0.55, 0.6, 0.65]))[0].numpy()

@@ -8,27 +8,21 @@ Example: facecraft motion take.csv -o take.safetensors --neutral first
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+from facecraft.stages import Gain, Neutral, Smooth
 
 READS = ()
 WRITES = ()
-
-GAIN = "factors in [0, 4] by ARKit name or smile, frown, blink, pucker, browsUp; as smile=1.3,jawOpen=0.8"
 
 
 def main(
     motion: Annotated[Path, typer.Argument(help="motion of any known kind")],
     out: Annotated[Path, typer.Option("--out", "-o", help="the motion file, .safetensors")],
-    neutral: Annotated[
-        Literal["auto", "first", "mean", "none"],
-        typer.Option(
-            help="the driver at rest: the calmest frames, the first, the mean of all; none keeps all as it is"
-        ),
-    ] = "none",
-    gain: Annotated[str, typer.Option(help=GAIN, show_default=False)] = "",
-    smooth: Annotated[bool, typer.Option(help="take the jitter out")] = False,
+    neutral: Neutral = "none",
+    gain: Gain = "",
+    smooth: Smooth = False,
 ) -> Path:
     """Read, retarget, write."""
     from facecraft.curves import read_motion

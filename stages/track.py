@@ -7,27 +7,21 @@ Example: facecraft track talk.mp4 -o talk.safetensors
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+from facecraft.stages import Gain, Neutral, Smooth
 
 READS = ()
 WRITES = ()
-
-GAIN = "factors in [0, 4] by ARKit name or smile, frown, blink, pucker, browsUp; as smile=1.3,jawOpen=0.8"
 
 
 def main(
     video: Annotated[Path, typer.Argument(help="video of one face")],
     out: Annotated[Path, typer.Option("--out", "-o", help="the motion file, .safetensors")],
-    neutral: Annotated[
-        Literal["auto", "first", "mean", "none"],
-        typer.Option(
-            help="the driver at rest: the calmest frames, the first, the mean of all; none keeps all as it is"
-        ),
-    ] = "auto",
-    gain: Annotated[str, typer.Option(help=GAIN, show_default=False)] = "",
-    smooth: Annotated[bool, typer.Option(help="take the jitter out")] = True,
+    neutral: Neutral = "auto",
+    gain: Gain = "",
+    smooth: Smooth = True,
 ) -> Path:
     """Track, retarget, write."""
     from facecraft.footage import track_video

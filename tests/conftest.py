@@ -1,9 +1,12 @@
-"""What several tests share: the whole chain, run once at small settings on the sample portrait."""
+"""What several tests share: a workspace with an avatar, and the whole chain, run once at small settings on the sample portrait."""
 
 from pathlib import Path
 
 import pytest
 from facecraft.stages import coin_fit, enhance_views, fit_3dmm, preprocess, sample
+from region_avatar import region_avatar
+
+from facecraft.workspace import Workspace
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +19,12 @@ def astronaut_workspace(tmp_path_factory) -> Path:
     enhance_views.main(path, views=8, size=224)
     coin_fit.main(path, quality="draft", iterations=150, gaussians=10_000, device="cpu")
     return path
+
+
+@pytest.fixture
+def subject(tmp_path) -> Path:
+    """A workspace whose avatar shows its regions."""
+    workspace = Workspace.create(tmp_path / "ann.ws")
+    with workspace.stage("coin-fit", (), {}) as run:
+        region_avatar().save(run.output("avatar/avatar.safetensors"))
+    return workspace.path

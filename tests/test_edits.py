@@ -181,14 +181,6 @@ def test_an_edit_needs_an_amount(text):
         parse_edits(text)
 
 
-@pytest.fixture
-def subject(tmp_path):
-    workspace = Workspace.create(tmp_path / "ann.ws")
-    with workspace.stage("coin-fit", (), {}) as run:
-        region_avatar().save(run.output("avatar/avatar.safetensors"))
-    return workspace.path
-
-
 def test_render_shows_the_edit_and_records_it(subject):
     def pixels(path):
         with Image.open(path) as picture:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from facecraft.stages import render
 from PIL import Image
-from region_avatar import region_avatar
 
 from facecraft.errors import InputError, WorkspaceError
 from facecraft.image import write_sample
@@ -18,14 +17,6 @@ from facecraft.workspace import Workspace
 def pixels(path) -> np.ndarray:
     with Image.open(path) as picture:
         return np.asarray(picture, int)
-
-
-@pytest.fixture
-def subject(tmp_path):
-    workspace = Workspace.create(tmp_path / "ann.ws")
-    with workspace.stage("coin-fit", (), {}) as run:
-        region_avatar().save(run.output("avatar/avatar.safetensors"))
-    return workspace.path
 
 
 def test_a_motion_becomes_frames_cameras_and_a_video(subject):
