@@ -160,17 +160,17 @@ def test_a_template_of_other_keypoints_is_refused(tmp_path, exp):
 
 
 def test_a_video_is_seen_by_the_networks(workspace, portrait, tmp_path, monkeypatch):
-    """Nine frames in which the picture of the sample portrait grows darker: what the networks read must be its frames."""
+    """Nine frames in which the sample portrait moves to the right and grows darker: the networks must see its face in all."""
     write_sample(tmp_path / "a.png")
     photo = to_bytes(read_picture(tmp_path / "a.png").rgb)
     with VideoWriter(tmp_path / "a.mp4", 9) as writer:
         for t in range(9):
-            writer.write((photo * (1 - 0.05 * t)).astype(np.uint8))
+            writer.write((np.roll(photo, 12 * t, 1) * (1 - 0.05 * t)).astype(np.uint8))
     seen = []
     read = type(portrait).read_motion
 
     def watch(self, crop):
-        seen.append(crop.mean())
+        seen.append(crop[100:400, 150:350])
         return read(self, crop)
 
     monkeypatch.setattr(type(portrait), "read_motion", watch)
@@ -178,7 +178,9 @@ def test_a_video_is_seen_by_the_networks(workspace, portrait, tmp_path, monkeypa
     performance = perform(portrait, fitted, str(tmp_path / "a.mp4"), 9, 3)
     assert len(performance.change) <= 3 and performance.change.shape[1:] == (21, 3)
     assert performance.openness.shape == (len(performance.change), 3) and (performance.openness > 0).all()
-    assert (np.diff(seen) < 0).all()  # one crop, frames in their order
+    assert (np.diff([crop.mean() for crop in seen]) < 0).all()  # in their order
+    off = [np.abs(crop / crop.mean() - seen[0] / seen[0].mean()).mean() for crop in seen]
+    assert len(seen) > 1 and max(off) < 0.08  # the same face at the same place
     smile = fitted.head.expression_names.index("mouthSmileLeft")
     assert np.abs(performance.expression[:, smile] - 0.5).max() < 0.3  # the driver hardly moves
 

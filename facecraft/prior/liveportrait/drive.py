@@ -21,9 +21,8 @@ from facecraft.views import View, load_views
 
 FARTHEST_DEG = 76.0
 """Views from farther to the side show too little of a face; FaceCraft4D drives the 11 of 24 up to 75 degrees."""
-
-
 RETARGETED = {"none": (), "eyes": ("eyes",), "lips": ("lips",), "both": ("eyes", "lips")}
+"""What opens as far as the driver's, by the word for it."""
 
 
 def animate_workspace(run, folder: Path, retarget: str, device: str, *motion) -> None:

@@ -4,7 +4,7 @@ Only the driver's expression is taken, as it differs from a face at rest: heads 
 moment go together.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from facecraft.drive import Motion
 from facecraft.errors import InputError
+from facecraft.face.landmarks import LEFT_EYE, RIGHT_EYE
 from facecraft.footage import Watched, is_video, open_motion, resample, track_watched, watch_video
 from facecraft.head.fit import pose_vertices
 from facecraft.head.fitted import FittedHead
@@ -61,14 +62,18 @@ def _watch(portrait: LivePortrait, fitted: FittedHead, path: Path, fps: float, m
 
 
 def _read_frames(portrait: LivePortrait, path: Path, watched: Watched, rows: set[int]) -> dict[int, Tensor]:
-    """Expressions [1, K, 3] by row of `watched`, all seen through one square as LivePortrait does."""
+    """Expressions [1, K, 3] by row of `watched`, seen through one upright square as LivePortrait does; here it goes along
+    with the eyes, so that a driver may move about."""
     square = face_square(watched.landmarks.mean(0), *DRIVER, upright=True)
+    eyes = watched.landmarks[:, [*RIGHT_EYE, *LEFT_EYE], :2].mean(1)
+    middles = square.middle + eyes - eyes.mean(0)
     row_of = {int(watched.seen[row]): row for row in rows}
     out = {}
     for number, frame in enumerate(read_video(path)[1]):
         if number in row_of:
-            crop = square.cut(frame.astype(np.float32) / 255)
-            out[row_of[number]] = portrait.read_motion(crop).expression
+            row = row_of[number]
+            crop = replace(square, middle=middles[row]).cut(frame.astype(np.float32) / 255)
+            out[row] = portrait.read_motion(crop).expression
         if len(out) == len(rows):
             return out
     raise InputError(
