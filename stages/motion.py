@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from facecraft.stages import Gain, Neutral, Smooth
+
+from facecraft.options import Gain, Neutral, Smooth
 
 READS = ()
 WRITES = ()
