@@ -70,7 +70,7 @@ def read_liveportrait(path: Path) -> Motion:
     data, motion, fps = _load_template(path)
     count = len(motion)
     log.warning(
-        f"{path.name}: only lids, lips and the tilt of the head are used: the rest needs LivePortrait's networks"
+        f"{path.name}: only lids, lips and the tilt of the head become curves: the rest needs LivePortrait's networks"
     )
     eyes = _rows(path, data, "c_eyes_lst", "c_d_eyes_lst", count, 2).mean(1)
     lips = _rows(path, data, "c_lip_lst", "c_d_lip_lst", count, 1)[:, 0]
