@@ -67,9 +67,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for pair, name, *values in rows:
         print(f"| {pair} | {name} | " + " | ".join(f"{value:.3g}" for value in values) + " |")
-    means = np.array([row[2:] for row in rows])
-    print("| all | mean, median of AED | " + " | ".join(f"{v:.3g}" for v in means[:, :3].mean(0)), end=" | ")
-    print(" | ".join(f"{v:.3g}" for v in np.median(means[:, 3:], axis=0)) + " |")
+    means = np.mean([row[2:] for row in rows if row[1] == "mean"], 0)
+    print("| all | mean | " + " | ".join(f"{value:.3g}" for value in means) + " |")
     if given.views:
         print("\n| pair | views with landmarks | median, mm | mean | 95 % |\n|---|---|---|---|---|")
         for pair, *values in spreads:
@@ -106,6 +105,8 @@ def measure(driver: int, person: int, views: int) -> tuple[list[tuple], tuple, n
     for i, name in enumerate(DRIVEN):
         fidelity = [psnr(part[i], truths[i], faces[i]) for part in ([still] * len(truths), *drawn)]
         rows.append((name, *fidelity, *(part[i] / undriven[i] for part in (floor, *driven))))
+    mean = np.mean([row[1:4] for row in rows], 0)
+    rows.append(("mean", *mean, *(part.sum() / undriven.sum() for part in (floor, *driven))))
     spread = view_spread(fitted, portrait, acted, moments[[0, 1]], views) if views else ()
     return rows, spread, np.concatenate([np.concatenate(part, 1) for part in (truths, *drawn)])
 

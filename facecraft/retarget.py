@@ -24,7 +24,7 @@ FAR_YAW = np.radians(45)  # landmarks of faces turned further are guesses
 STRONGEST_GAIN = 4.0
 AJAR = (0.04, 0.12)  # of mouthClose, whose 1 moves the lips by 36 mm
 MILD, MARKED = 0.3, 0.6
-NEVER_AT_REST = ("jawOpen", "mouthClose", "eyeLook", "tongueOut")
+NEVER_AT_REST = ("mouthClose", "eyeLook", "tongueOut")
 OPPOSITE = (
     *((f"eyeLookOut{side}", f"eyeLookIn{side}") for side in ("Left", "Right")),
     *((f"eyeLookUp{side}", f"eyeLookDown{side}") for side in ("Left", "Right")),
@@ -121,10 +121,11 @@ def own_rest(names: Sequence[str], photo: np.ndarray) -> np.ndarray:
     """What of the channels [52] found in a photo is how this face looks at rest; the remainder is an expression.
 
     A fit to one picture cannot tell them apart: of neutral synthetic people it says that they raise their brows by half and
-    smile a little (benchmarks/drive.py). Brows count as the face's own, weights up to `MILD` too, those from `MARKED` on do
-    not. Jaw, closed lips and gaze are never: whoever rests has them at 0.
+    smile a little (benchmarks/drive.py). Brows count as the face's own, weights up to `MILD` too (half that of the jaw), those
+    from `MARKED` on do not. Gaze is never: see `perform_before_camera`. Nor are closed lips: see `meet_lips`.
     """
-    share = ((MARKED - photo) / (MARKED - MILD)).clip(0, 1)
+    clear = np.where([name == "jawOpen" for name in names], 2 * photo, photo)
+    share = ((MARKED - clear) / (MARKED - MILD)).clip(0, 1)
     share[[name.startswith("brow") for name in names]] = 1
     share[[name.startswith(NEVER_AT_REST) for name in names]] = 0
     return (share * photo).clip(0, 0.9)

@@ -132,7 +132,7 @@ def test_a_mouth_that_shuts_does_not_jump():
 def test_a_resting_driver_leaves_the_photos_own_look_and_takes_its_expression_back():
     head = load_head()
     photo = head.expression_vector(
-        {"browOuterUpLeft": 0.5, "mouthSmileLeft": 0.2, "mouthSmileRight": 0.9, "jawOpen": 0.2}
+        {"browOuterUpLeft": 0.5, "mouthSmileLeft": 0.2, "mouthSmileRight": 0.9, "jawOpen": 0.3}
     )
     motion = np.vstack([np.zeros(52), head.expression_vector({"mouthSmileLeft": 1, "browOuterUpLeft": 0.5})[0]])
     still = np.zeros(head.template.shape)
@@ -140,5 +140,7 @@ def test_a_resting_driver_leaves_the_photos_own_look_and_takes_its_expression_ba
     at = head.expression_names.index
     found = [driven[0, at(n)] for n in ("browOuterUpLeft", "mouthSmileLeft", "mouthSmileRight", "jawOpen")]
     assert np.allclose(found, [0.5, 0.2, 0, 0], atol=1e-6)
-    assert driven[1, at("mouthSmileLeft")] == pytest.approx(1) and driven[1, at("browOuterUpLeft")] == pytest.approx(0.75)
+    assert driven[1, at("mouthSmileLeft")] == pytest.approx(1) and driven[1, at("browOuterUpLeft")] == pytest.approx(
+        0.75
+    )
     assert np.allclose(own_rest(head.expression_names, np.zeros(52)), 0)

@@ -19,7 +19,7 @@ from facecraft.head.noise import landmark_noise
 
 MISFIT_M = 2e-3  # of a tracked face; the same face in many poses tells more of its shape than one photo does
 KEYFRAMES = 8
-IDENTITY_ROUNDS, RIGID_ROUNDS, ROUNDS = 6, 3, 6
+IDENTITY_ROUNDS, RIGID_ROUNDS, ROUNDS = 6, 3, 4
 LIDS = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
 LIPS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
 """Landmarks of upper and lower rim that touch when closed."""
