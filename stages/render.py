@@ -3,8 +3,7 @@
 Reads avatar/avatar.safetensors; writes renders/NAME/00000_00.png [H, W, 3 or 4], ... (timestep_camera) with their cameras
 in renders/NAME/transforms.json, and renders/NAME.mp4 when there is more than one frame. Weights of --motion and
 --expression add up; without both, the face keeps the expression of the photo. A motion turns the head on its neck but does
-not move it from its place. --edit changes the shape of the head, not
-its colours. All outputs say that they are synthetic.
+not move it from its place. --edit changes the shape of the head, not its colours. All outputs say that they are synthetic.
 
 Example: facecraft render ann.ws --motion talk.mp4 --camera orbit --head-turn 10,0,0
 """

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from facecraft.stages import drive_video
@@ -14,8 +15,8 @@ from facecraft.head.fit import pose_vertices
 from facecraft.head.fitted import FittedHead
 from facecraft.head.model import load_head
 from facecraft.head.texture import Texture, render_textured
-from facecraft.prior.drive import choose_moments, drive_views, frontal_views
-from facecraft.prior.warp import Warp, clean_mouth
+from facecraft.prior.drive import choose_moments, drive_views, frontal_views, perform_before_camera
+from facecraft.prior.warp import EYES, Warp, clean_mouth
 from facecraft.views import View, save_views
 from facecraft.workspace import Workspace
 
@@ -72,6 +73,34 @@ def test_a_driven_picture_is_that_of_the_driven_head(fitted, channels, number):
     left = np.abs(view.rgb * view.alpha[..., None] - truth.rgb * truth.alpha[..., None])
     assert off[changed].mean() < 0.4 * left[changed].mean()
     assert off.mean() < 0.01
+
+
+def test_lids_that_shut_hide_what_the_photo_shows_of_eyes_and_lashes(fitted):
+    """White eyes and dark rims in the photo: of both nothing is left on shut lids but the line along which they meet."""
+    view = views_of(fitted)[0]
+    warp = Warp(fitted, view, fitted.vertices())
+    inner = warp.before.mask & (warp.groups[warp.before.face_ids] == EYES)
+    rim = cv2.dilate(inner.astype(np.uint8), np.ones((5, 5))).astype(bool)
+    fine = cv2.resize(view.rgb, inner.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    fine[rim], fine[inner] = 0.0, 1.0
+    rgb = cv2.resize(fine, view.alpha.shape[::-1], interpolation=cv2.INTER_AREA)
+    vertices = pose_vertices(fitted.head, fitted.shape, weights(eyeBlinkLeft=1, eyeBlinkRight=1), NO_GAZE)
+    shut = Warp(fitted, replace(view, rgb=rgb), fitted.vertices())(vertices)
+    eyes = cv2.resize(inner.astype(np.float32), view.alpha.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
+    lid = np.median(look(fitted, view.camera, vertices).rgb[eyes], 0)
+    assert eyes.sum() > 8 and (shut[eyes, :3] < lid + 0.12).all()
+    lines = warp._lashes(vertices)
+    assert lines.min() < 0.8 and warp._lashes(fitted.vertices()).min() == 1
+    assert (np.abs(shut[eyes, :3] - lid).max(1) < 0.12).mean() > 0.5
+
+
+def test_a_driver_at_rest_looks_where_the_photo_looks(fitted):
+    aside = replace(fitted, gaze=np.full((2, 2), 0.1), expression=weights(eyeLookOutLeft=0.2, browInnerUp=0.4))
+    pose, gaze = perform_before_camera(aside, still_motion(2), np.array([1]))
+    turned = np.array([[0.1 + 0.2 * np.radians(25), 0.1], [0.1, 0.1]])
+    assert np.allclose(gaze[0], turned, atol=1e-6)
+    assert pose[0, fitted.head.expression_names.index("browInnerUp")] == pytest.approx(0.4)
+    assert pose[0, fitted.head.expression_names.index("eyeLookOutLeft")] == 0
 
 
 def test_the_photo_comes_first_then_what_is_nearest_to_the_front(fitted):
