@@ -15,7 +15,8 @@ from facecraft import __version__
 from facecraft.camera import Camera
 from facecraft.errors import InputError
 from facecraft.head.model import HeadModel, load_head
-from facecraft.splats.gaussians import Gaussians, dc_to_rgb
+from facecraft.splats.colors import seen_colors
+from facecraft.splats.gaussians import SH_COUNTS, Gaussians
 from facecraft.splats.raster import rasterize
 from facecraft.splats.rig import local_to_world
 
@@ -29,9 +30,9 @@ _COIN_ROWS = ("coin.colors", "coin.place")
 class Avatar:
     """A head of one person: who (shape, offsets), Gaussians in the frames of their triangles, and the source picture.
 
-    V vertices, F faces, E expression channels of `head`; N Gaussians of degree 0, because colours do not turn with the
-    triangles (see facecraft.splats.rig). Those of an avatar from COIN training are the reference view's; `coin` holds the
-    shared ones (coin.colors [N, 3]) and the network that told the views apart.
+    V vertices, F faces, E expression channels of `head`; N Gaussians, whose harmonics are in the head's frame and do not
+    turn with the triangles (see facecraft.splats.colors). Colours of an avatar from COIN training are the reference view's;
+    `coin` holds the shared ones as its camera sees them (coin.colors [N, 3]) and the network that told the views apart.
     """
 
     head: HeadModel
@@ -49,7 +50,6 @@ class Avatar:
     def __post_init__(self):
         for name, wanted in self._tensor_shapes().items():
             assert getattr(self, name).shape == wanted, (name, getattr(self, name).shape, wanted)
-        assert self.gaussians.degree == 0, self.gaussians.degree
         assert all(len(self.coin[name]) == len(self.gaussians) for name in _COIN_ROWS if name in self.coin)
 
     def _tensor_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -92,7 +92,7 @@ class Avatar:
     def save(self, path: Path) -> None:
         """Write the avatar as safetensors whose metadata says what it is, in which frame, and under which licences."""
         tensors = {name: getattr(self, name) for name in self._tensor_shapes() if name != "binding"}
-        tensors |= {f"gaussians.{name}": getattr(self.gaussians, name) for name in _gaussian_shapes(0)} | self.coin
+        tensors |= {f"gaussians.{name}": getattr(self.gaussians, name) for name in _gaussian_shapes(0, 1)} | self.coin
         tensors = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
         tensors["binding"] = self.binding.to("cpu", torch.int32)
         camera = self.camera
@@ -111,7 +111,7 @@ class Avatar:
             "head_licence": self.head.licence,
             "expression_names": json.dumps(self.head.expression_names),
             "conventions": "metres, +Y up, +Z out of the face, +X to the subject's left; quaternions wxyz; camera OpenCV, "
-            "intrinsics width height fx fy cx cy; gaussians before activation, in the frames of GaussianAvatars (2024)",
+            "intrinsics width height fx fy cx cy; gaussians before activation, in the frames of GaussianAvatars (2024); their sh in the head's frame",
             "coin": "gaussians.sh shows coin.view.0, the reference; coin.colors are shared" if self.coin else "none",
             "provenance": json.dumps(self.provenance),
         }
@@ -126,7 +126,7 @@ class Avatar:
         _check_head(path, metadata, head)
         shape, binding = tensors.get("shape", torch.empty(0)), tensors.get("binding", torch.empty(0))
         _check_tensors(path, tensors, head, shape.numel(), len(binding) if binding.ndim else 0)
-        gaussians = Gaussians(*(tensors[f"gaussians.{name}"] for name in _gaussian_shapes(0)))
+        gaussians = Gaussians(*(tensors[f"gaussians.{name}"] for name in _gaussian_shapes(0, 1)))
         coin = _read_coin(path, tensors, len(gaussians))
         own = {name: tensors[name] for name in _tensor_shapes(head, 0, 0) if name != "binding"}
         camera, provenance = _read_camera(path, tensors), json.loads(metadata["provenance"])
@@ -139,18 +139,19 @@ def render(
     camera: Camera,
     background: Tensor | None = None,  # [3], None is black
 ) -> tuple[Tensor, Tensor]:
-    """Picture [H, W, 3] over `background` and alpha [H, W], sRGB, not clipped above 1; degree 0. Differentiable.
+    """Picture [H, W, 3] over `background` and alpha [H, W], sRGB, not clipped above 1. Differentiable.
 
     Over black the colours are premultiplied: divide by alpha for straight ones.
     """
     like = gaussians.means
+    viewmat = torch.as_tensor(camera.T_camera_world, dtype=like.dtype, device=like.device)
     colors, alphas, _ = rasterize(
         like,
         gaussians.quats,
         gaussians.scales,
         gaussians.opacities,
-        dc_to_rgb(gaussians.sh[:, 0]).clamp_min(0),  # gsplat's own floor
-        torch.as_tensor(camera.T_camera_world, dtype=like.dtype, device=like.device)[None],
+        seen_colors(gaussians, viewmat).clamp_min(0),  # gsplat's own floor
+        viewmat[None],
         torch.as_tensor(camera.K, dtype=like.dtype, device=like.device)[None],
         camera.width,
         camera.height,
@@ -170,14 +171,14 @@ def _tensor_shapes(head: HeadModel, modes: int, count: int) -> dict[str, tuple[i
     }
 
 
-def _gaussian_shapes(count: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the fields of Gaussians of degree 0, in their order."""
+def _gaussian_shapes(count: int, coefficients: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the fields of Gaussians, in their order."""
     return {
         "means": (count, 3),
         "quats": (count, 4),
         "log_scales": (count, 3),
         "logit_opacities": (count,),
-        "sh": (count, 1, 3),
+        "sh": (count, coefficients, 3),
     }
 
 
@@ -207,7 +208,9 @@ def _check_head(path: Path, metadata: dict[str, str], head: HeadModel) -> None:
 def _check_tensors(path: Path, tensors: dict[str, Tensor], head: HeadModel, modes: int, count: int) -> None:
     """Names, shapes, types and values of all tensors; `modes` and `count` are the sizes that only the file knows."""
     wanted = _tensor_shapes(head, modes, count) | {"camera.intrinsics": (6,), "camera.T_camera_world": (4, 4)}
-    wanted |= {f"gaussians.{name}": shape for name, shape in _gaussian_shapes(count).items()}
+    found = tensors.get("gaussians.sh", torch.empty(0)).shape
+    coefficients = found[1] if len(found) == 3 and found[1] in SH_COUNTS else 1
+    wanted |= {f"gaussians.{name}": shape for name, shape in _gaussian_shapes(count, coefficients).items()}
     for name, shape in wanted.items():
         if name not in tensors:
             raise InputError(f"{path} has no {name}; make it again")

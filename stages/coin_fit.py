@@ -29,6 +29,9 @@ def main(
     coin: Annotated[
         bool | None, typer.Option(help="learn what single views show differently, and leave it out; not in draft")
     ] = None,
+    sh_degree: Annotated[
+        int, typer.Option(min=0, max=3, help="degree of the colours' harmonics; 0 looks the same from everywhere")
+    ] = 0,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="iterations between checkpoints")] = 200,
     resume: Annotated[bool, typer.Option(help="go on from the checkpoint that a killed run left")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
@@ -37,6 +40,7 @@ def main(
 ) -> Path:
     """Train the avatar and write it to the workspace."""
     options = {"quality": quality, "iterations": iterations, "gaussians": gaussians, "coin": coin, "seed": seed}
+    options["sh_degree"] = sh_degree
     opened = Workspace.open(workspace)
     reads = (*READS, *(name for name in OPTIONAL_READS if (opened / name).exists()))
     with opened.stage("coin-fit", reads, options, force=force) as run:
@@ -44,5 +48,5 @@ def main(
             from facecraft.splats.coin import fit_avatar
 
             fresh = force or not resume
-            fit_avatar(run, quality, iterations, gaussians, checkpoint_every, device, seed, fresh, coin)
+            fit_avatar(run, quality, iterations, gaussians, checkpoint_every, device, seed, fresh, coin, sh_degree)
     return run.workspace / "avatar/avatar.safetensors"

@@ -1,5 +1,7 @@
 """`facecraft export`: what it writes where, in which axes, and what it refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,8 @@ from facecraft.export.gltf_splats import read_gltf_splats
 from facecraft.export.ply import read_ply
 from facecraft.export.splat import read_splat
 from facecraft.export.spz import read_spz
+from facecraft.splats.colors import bake_colors
+from facecraft.splats.gaussians import dc_to_rgb
 from facecraft.splats.rig import matrices_from_quaternions
 from facecraft.workspace import Workspace
 
@@ -51,6 +55,28 @@ def test_all_formats_of_gaussians_show_the_pose_of_the_photo(subject):
     )  # .splat is sorted by size
     assert torch.equal(*(cloud.means[at, 0] for cloud, at in zip((splat, wanted), order, strict=True)))
     assert torch.allclose(splat.means.mean(0), wanted.means.mean(0), atol=1e-6)
+
+
+def test_colours_that_depend_on_the_side_travel_in_all_formats_that_have_a_place_for_them(subject):
+    avatar, path = region_avatar(), subject / "avatar/avatar.safetensors"
+    gaussians = avatar.gaussians.with_degree(3)
+    draw = torch.Generator().manual_seed(2)
+    rest = (torch.randn(gaussians.sh[:, 1:].shape, generator=draw) / 10).clamp(-0.4, 0.4)
+    avatar = replace(avatar, gaussians=replace(gaussians, sh=torch.cat([gaussians.sh[:, :1], rest], 1)))
+    path.unlink()
+    avatar.save(path)
+    posed = avatar.pose(avatar.expression, avatar.gaze, avatar.neck)
+    assert torch.allclose(turn_for_viewers(read_ply(export.main(subject, "ply"))).sh, posed.sh)
+    assert torch.allclose(read_gltf_splats(export.main(subject, "gltf-splats")).sh, posed.sh)
+    back = read_spz(export.main(subject, "spz"))
+    assert back.degree == 3 and (back.sh - posed.sh).abs().max() < 0.08  # 4 or 5 bits each
+    splat = read_splat(export.main(subject, "splat"))
+    viewmat = torch.as_tensor(avatar.camera.T_camera_world).float()
+    baked = turn_for_viewers(bake_colors(posed, viewmat))
+    slanted = torch.tensor([1.0, 2.7, 3.1]).double()  # no two are as far along this
+    order = (torch.argsort(means.double() @ slanted) for means in (splat.means, baked.means))
+    found, wanted = (dc_to_rgb(cloud.sh[at, 0]) for cloud, at in zip((splat, baked), order, strict=True))
+    assert (found - wanted.clamp(0, 1)).abs().max() < 0.6 / 255
 
 
 def test_viewers_see_the_head_upright_with_y_down():

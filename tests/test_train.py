@@ -9,14 +9,14 @@ from test_prior import fitted_head
 from facecraft.avatar import Avatar
 from facecraft.metrics.pixels import psnr
 from facecraft.prior.texture import surround
-from facecraft.splats.coin import as_avatar
+from facecraft.splats.coin import as_avatar, log_quality
 from facecraft.splats.density import DensityPlan, DensityStatistics, plan_change, split_in_two
 from facecraft.splats.gaussians import dc_to_rgb
 from facecraft.splats.inconsistent import color_offsets
 from facecraft.splats.rig import local_to_world
 from facecraft.splats.schedule import Schedule
 from facecraft.splats.seed import fringe_gaussians, seed_gaussians
-from facecraft.splats.train import Trainer, log_quality
+from facecraft.splats.train import Trainer
 
 COUNT = 14_000
 

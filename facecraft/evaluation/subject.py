@@ -25,7 +25,7 @@ from facecraft.face.portrait import load_source
 from facecraft.metrics.consistency import reprojection_error
 from facecraft.report import source_shot, turned_shots
 from facecraft.shots import Shot, render_shots
-from facecraft.splats.gaussians import dc_to_rgb
+from facecraft.splats.colors import seen_colors
 from facecraft.splats.raster import rasterize
 from facecraft.views import View, load_views
 from facecraft.workspace import Workspace
@@ -209,13 +209,14 @@ def _with_depth(avatar: Avatar, shot: Shot) -> tuple[np.ndarray, np.ndarray, np.
     device = avatar.binding.device
     gaussians = avatar.pose(*(part.to(device) for part in (shot.expression, shot.gaze, shot.neck)))
     like, camera = gaussians.means, shot.camera
+    viewmat = torch.as_tensor(camera.T_camera_world, dtype=like.dtype, device=device)
     pictures, alphas, _ = rasterize(
         like,
         gaussians.quats,
         gaussians.scales,
         gaussians.opacities,
-        dc_to_rgb(gaussians.sh[:, 0]).clamp_min(0),
-        torch.as_tensor(camera.T_camera_world, dtype=like.dtype, device=device)[None],
+        seen_colors(gaussians, viewmat).clamp_min(0),
+        viewmat[None],
         torch.as_tensor(camera.K, dtype=like.dtype, device=device)[None],
         camera.width,
         camera.height,

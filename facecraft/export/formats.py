@@ -12,18 +12,21 @@ from facecraft.export.head_mesh import write_head_glb
 from facecraft.export.ply import write_ply
 from facecraft.export.splat import write_splat
 from facecraft.export.spz import write_spz
+from facecraft.splats.colors import bake_colors
 from facecraft.splats.gaussians import Gaussians
 from facecraft.splats.rig import multiply_quaternions
 from facecraft.workspace import StageRun
 
 BAKED = "colours of the reference view, in f_dc"
+_HALF_TURN = (1, -1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1)
+"""Signs of the harmonics up to degree 3 when y and z change theirs: 1; y z x; xy yz zz xz xx-yy; ..."""
 VIEWER_AXES = "axes: x right, y down, z forward; metres"
 
 
 def export_avatar(run: StageRun, format: str, expression: str, name: str) -> None:
     """Write the avatar of a workspace as its file or folder `name`.
 
-    `format` is ply, splat, spz, gltf-splats, glb or gaussian-avatars. `expression` is as in `facecraft render`; without it,
+    `format` is ply, splat (degree 0, the colours that the photo's camera sees), spz, gltf-splats, glb or gaussian-avatars. `expression` is as in `facecraft render`; without it,
     the pose is the photo's. ply and splat are turned as their viewers expect; all others stand in the head's axes.
     """
     avatar = Avatar.load(run.workspace / "avatar/avatar.safetensors")
@@ -50,24 +53,24 @@ def export_avatar(run: StageRun, format: str, expression: str, name: str) -> Non
         case "ply":
             write_ply(path, turn_for_viewers(avatar.pose(*pose)), (VIEWER_AXES, *notes))
         case "splat":
-            write_splat(path, turn_for_viewers(avatar.pose(*pose)))
+            viewmat = torch.as_tensor(avatar.camera.T_camera_world).float()
+            write_splat(path, turn_for_viewers(bake_colors(avatar.pose(*pose), viewmat)))
         case _:
             raise AssertionError(format)
     run.use_weights(f"head/{head.name}", head.licence, head.digest)
 
 
 def turn_for_viewers(gaussians: Gaussians) -> Gaussians:
-    """Gaussians of degree 0 turned by half a turn about x: from the head's axes (x right, y up, z to the viewer) to those
-    of COLMAP (y down, z forward), in which viewers expect PLY and .splat.
+    """Gaussians turned by half a turn about x: from the head's axes (x right, y up, z to the viewer) to those of COLMAP
+    (y down, z forward), in which viewers expect PLY and .splat. Harmonics that are odd in y and z change their sign.
     """
-    assert gaussians.degree == 0, gaussians.degree
     flip, half_turn = gaussians.means.new_tensor([1.0, -1, -1]), gaussians.quats.new_tensor([0.0, 1, 0, 0])
     return Gaussians(
         gaussians.means * flip,
         multiply_quaternions(half_turn.expand_as(gaussians.quats), gaussians.quats),
         gaussians.log_scales,
         gaussians.logit_opacities,
-        gaussians.sh,
+        gaussians.sh * gaussians.sh.new_tensor(_HALF_TURN[: gaussians.sh.shape[1]])[:, None],
     )
 
 

@@ -17,13 +17,14 @@ from facecraft.export.ply import write_ply
 from facecraft.frames import load_frames
 from facecraft.head.fitted import FittedHead, load_fitted
 from facecraft.image import SYNTHETIC, write_png
+from facecraft.metrics.pixels import psnr
 from facecraft.progress import log
 from facecraft.splats import structure
 from facecraft.splats.gaussians import concatenate
 from facecraft.splats.schedule import SCHEDULES, VIDEO_SHARE, Schedule
 from facecraft.splats.seed import fringe_gaussians, seed_gaussians
-from facecraft.splats.train import Trainer, log_quality
-from facecraft.views import load_views
+from facecraft.splats.train import Trainer
+from facecraft.views import View, load_views
 from facecraft.workspace import StageRun, write_atomic
 
 CHECKPOINT = "avatar/checkpoints/train.safetensors"
@@ -41,16 +42,18 @@ def fit_avatar(
     seed: int,
     fresh: bool,
     coin: bool | None = None,
+    sh_degree: int = 0,
 ) -> Avatar:
     """Train an avatar on the views of a workspace, and on its video when it has one, and write it.
 
-    `iterations` and `gaussians` of 0 and `coin` of None are the quality's. `fresh` does not take up a checkpoint.
+    `iterations` and `gaussians` of 0 and `coin` of None are the quality's; `sh_degree` is that of the colours, 0 to 3.
+    `fresh` does not take up a checkpoint.
     """
     schedule = _schedule(quality, iterations, gaussians)
     fitted, views = load_fitted(run.workspace), load_views(run.workspace, "views/enhanced")
     views += load_views(run.workspace, "views/expressions")
     parts = (seed_gaussians(fitted, schedule.gaussians, seed), fringe_gaussians(fitted, views[0]))
-    start = concatenate(part[0] for part in parts)
+    start = concatenate(part[0] for part in parts).with_degree(sh_degree)
     binding, seen = (torch.cat([part[i] for part in parts]) for i in (1, 2))
     chosen = torch_device(device)
     run.record["device"] = str(chosen)
@@ -115,6 +118,17 @@ def _resume(trainer: Trainer, checkpoint: Path, key: str) -> None:
         log.warning(f"{checkpoint} cannot be read ({error}); starting over")
         return
     log.info(f"going on from iteration {trainer.iteration}")
+
+
+def log_quality(avatar: Avatar, views: list[View]) -> float:
+    """Log and return the PSNR of the first view (the photo) inside its matte."""
+    view = views[0]
+    with torch.no_grad():
+        rgb, _ = render(avatar.pose(avatar.expression, avatar.gaze, avatar.neck), view.camera, torch.ones(3))
+    wanted = view.rgb * view.alpha[..., None] + 1 - view.alpha[..., None]
+    decibels = psnr(rgb.numpy().clip(0, 1), wanted, view.alpha > 0.5)
+    log.info(f"PSNR of the source view inside the matte: {decibels:.1f} dB with {len(avatar.binding)} Gaussians")
+    return decibels
 
 
 def _preview(avatar: Avatar, size: int = 384) -> np.ndarray:

@@ -1,7 +1,7 @@
 """3D Gaussians as tensors, stored before activation as in 3D Gaussian Splatting (Kerbl et al. 2023)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -49,6 +49,12 @@ class Gaussians:
     def degree(self) -> int:
         """Degree of the spherical harmonics, 0 to 3."""
         return SH_COUNTS.index(self.sh.shape[1])
+
+    def with_degree(self, degree: int) -> "Gaussians":
+        """The same Gaussians with harmonics of another degree: higher ones begin at 0, lower ones are cut off."""
+        count = SH_COUNTS[degree]
+        more = self.sh.new_zeros(len(self), max(count - self.sh.shape[1], 0), 3)
+        return replace(self, sh=torch.cat([self.sh[:, :count], more], 1))
 
     def select(
         self,

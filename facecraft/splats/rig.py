@@ -4,8 +4,8 @@ The binding of GaussianAvatars: Qian et al., "GaussianAvatars: Photorealistic He
 CVPR 2024, section 3.1. Every triangle carries a frame (rotation R, size s, centre T) and its Gaussians live in it:
 mean = s R mean' + T, quaternion = quat(R) quat', scale = s scale'.
 
-Colours do not turn: the spherical harmonics of a bound Gaussian must have degree 0, the only degree that looks the same
-from every side.
+Colours do not turn with the triangles: spherical harmonics above degree 0 stay in the frame of the vertices, as they do in
+GaussianAvatars (facecraft.splats.colors).
 """
 
 import torch
@@ -120,7 +120,6 @@ def local_to_world(
 
     Lengths of `local` are in sizes of the triangle. Quaternions come out with unit length.
     """
-    assert local.degree == 0, f"only colours of degree 0 can be rigged, not {local.degree}"
     rotations, sizes, centres = triangle_frames(vertices, faces)
     turns = quaternions_from_matrices(rotations)
     scaled = (rotations * sizes[:, None, None])[binding]
@@ -140,7 +139,6 @@ def world_to_local(
     faces: Tensor,  # [F, 3] long
 ) -> Gaussians:
     """The inverse of `local_to_world`: world Gaussians in the frames of the triangles they are bound to."""
-    assert world.degree == 0, f"only colours of degree 0 can be rigged, not {world.degree}"
     rotations, sizes, centres = triangle_frames(vertices, faces)
     turns = quaternions_from_matrices(rotations)
     scaled = (rotations / sizes[:, None, None])[binding]

@@ -9,7 +9,8 @@
 FaceCraft4D trains 30,000 + 90,000 iterations (supplement 6.3) with the intervals of GaussianAvatars unsaid; those are for
 600,000 (density 10,000..600,000 every 2,000, opacities reset every 60,000, one more degree of harmonics every 1,000).
 Here every interval is a share of its stage: density changes ten times between 15 and 70 % of it, so that the last
-Gaussians have time to settle. Opacities are not reset: 10 % of a short stage does not bring them back.
+Gaussians have time to settle. Opacities are not reset: 10 % of a short stage does not bring them back. Harmonics of all
+degrees learn from the start, those above 0 at 1/20 of the rate of colours (3D Gaussian Splatting).
 """
 
 from dataclasses import dataclass

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from facecraft.avatar import Avatar
 from facecraft.frames import Frames, pose_head
-from facecraft.metrics.pixels import psnr
-from facecraft.progress import log, track
+from facecraft.progress import track
 from facecraft.splats.adam import Adam
+from facecraft.splats.colors import seen_colors
 from facecraft.splats.density import DensityStatistics, plan_change, split_in_two
-from facecraft.splats.gaussians import Gaussians, dc_to_rgb, rgb_to_dc
+from facecraft.splats.gaussians import SH_DC, Gaussians
 from facecraft.splats.inconsistent import COIN_RATES, PLACE, color_offsets, shift_means, shift_size, start_inconsistency
 from facecraft.splats.lids import FREE_LEAK, ShutLids
 from facecraft.splats.loss import photometric_loss
@@ -35,7 +35,9 @@ from facecraft.splats.target import Shot, shot_of, target_maker
 from facecraft.views import View
 
 PARAMETERS = ("means", "quats", "log_scales", "logit_opacities", "sh")
+REST = "sh_rest"  # harmonics above degree 0, apart from `sh` because they learn more slowly
 RATES = {"means": 5e-3, "quats": 1e-3, "log_scales": 1.7e-2, "logit_opacities": 5e-2, "sh": 5e-3}
+RATES |= {REST: RATES["sh"] / 20}
 """Learning rates of GaussianAvatars; colours at twice theirs, because the budget is shorter and the start is close."""
 POSE_RATES = {"pose.expression": 1e-3, "pose.gaze": 1e-5, "pose.neck": 1e-5, "pose.rotation": 1e-5}
 POSE_RATES |= {"pose.translation": 1e-6}
@@ -93,6 +95,8 @@ class Trainer:
 
     def _start_values(self) -> dict[str, Tensor]:
         values = {name: getattr(self.avatar.gaussians, name) for name in PARAMETERS}
+        if self.avatar.gaussians.degree:
+            values |= {"sh": self.first_sh[:, :1], REST: self.first_sh[:, 1:]}
         cameras = len(self.shots)
         if self.frames:
             values |= {f"pose.{name}": tensor.to(self.device) for name, tensor in self.frames.poses.tensors().items()}
@@ -116,7 +120,10 @@ class Trainer:
     @property
     def gaussians(self) -> Gaussians:
         """The local Gaussians as they are now, with the colours that all views share."""
-        return Gaussians(**{name: self.adam.values[name] for name in PARAMETERS})
+        values = {name: self.adam.values[name] for name in PARAMETERS}
+        if REST in self.adam.values:
+            values["sh"] = torch.cat([values["sh"], self.adam.values[REST]], 1)
+        return Gaussians(**values)
 
     def run(self, until: int) -> None:
         """Train up to iteration `until`."""
@@ -175,7 +182,7 @@ class Trainer:
             pose = {name: values[f"pose.{name}"][shot.timestep] for name in self.frames.poses.tensors()}
             vertices = pose_head(self.avatar, pose)
         world = local_to_world(self.gaussians, self.binding, vertices, self.avatar.head.faces)
-        means, colors = world.means, dc_to_rgb(world.sh[:, 0])
+        means, colors = world.means, seen_colors(world, target.viewmat[0])
         lens = (target.viewmat, target.K, camera.width, camera.height)
         if self.coin:
             means = shift_means(values, shot.view, means, *lens)
@@ -193,7 +200,7 @@ class Trainer:
         visible = (meta["radii"] > 0).all(-1)[0]
         away = (local.means.norm(dim=1) - self.limits.free(self.binding)).clamp_min(0)[visible]
         large = (local.scales[visible] - SCALE_FREE).clamp_min(0)
-        strayed = (self.unseen[:, None, None] * (local.sh - self.first_sh).square()).mean()
+        strayed = (self.unseen[:, None, None] * (local.sh - self.first_sh).square()).sum(1).mean()
         return POSITION_WEIGHT * away.mean() + SCALE_WEIGHT * large.square().sum(1).mean() + ANCHOR_WEIGHT * strayed
 
     def _change_density(self) -> None:
@@ -203,7 +210,7 @@ class Trainer:
         strayed = self.limits.strayed(self.gaussians.means, self.binding).cpu()
         state = (world.opacities.cpu(), self.binding.cpu(), strayed, self.limits.fixed(self.binding).cpu())
         keep, double, split = plan_change(self.schedule.density(), self.statistics, largest, *state)
-        names = [*PARAMETERS, *([PLACE] if self.coin else [])]
+        names = [name for name in (*PARAMETERS, REST, PLACE) if name in self.adam.values]
         old = {name: self.adam.values[name].detach().cpu() for name in names}
         children = split_in_two({name: value[split] for name, value in old.items()}, self._random())
         rows = {name: torch.cat([old[name][keep], old[name][double], children[name]]) for name in names}
@@ -237,20 +244,9 @@ class Trainer:
         coin = {}
         if self.coin:
             values = {name: value.detach() for name, value in self.adam.values.items() if name.startswith("coin.")}
-            shared = dc_to_rgb(gaussians.sh[:, 0])
-            gaussians = replace(gaussians, sh=rgb_to_dc(shared + color_offsets(values, 0, shared))[:, None])
+            world = local_to_world(gaussians, self.binding, self._vertices(None), self.avatar.head.faces)
+            shared = seen_colors(world, torch.as_tensor(self.shots[0].camera.T_camera_world).to(world.means))
+            offsets = color_offsets(values, 0, shared)[:, None] / SH_DC
+            gaussians = replace(gaussians, sh=torch.cat([gaussians.sh[:, :1] + offsets, gaussians.sh[:, 1:]], 1))
             coin = {"coin.colors": shared, **values}
         return replace(self.avatar, gaussians=gaussians, binding=self.binding, coin=coin).to("cpu")
-
-
-def log_quality(avatar: Avatar, views: list[View]) -> float:
-    """Log and return the PSNR of the first view (the photo) inside its matte."""
-    from facecraft.avatar import render
-
-    view = views[0]
-    with torch.no_grad():
-        rgb, _ = render(avatar.pose(avatar.expression, avatar.gaze, avatar.neck), view.camera, torch.ones(3))
-    wanted = view.rgb * view.alpha[..., None] + 1 - view.alpha[..., None]
-    decibels = psnr(rgb.numpy().clip(0, 1), wanted, view.alpha > 0.5)
-    log.info(f"PSNR of the source view inside the matte: {decibels:.1f} dB with {len(avatar.binding)} Gaussians")
-    return decibels
