@@ -2,7 +2,7 @@
 
 Reads PHOTOS; writes source/transforms.json, source/images/00000_00.png [H, W, 4], source/fg_masks/00000_00.png [H, W],
 source/landmarks.npz, source/report.json; of each further photo the same in source/more/00001 and so on. The first photo is
-the one that the avatar shows; more of them tell more of the head's shape.
+the one that the avatar shows; the head gets one shape that suits them all.
 
 Example: facecraft preprocess photo.jpg ann.ws
 """
