@@ -16,6 +16,7 @@ from facecraft.head.interior import paint_interior
 from facecraft.head.surface import SKIN_REGIONS
 from facecraft.head.texture import render_textured
 from facecraft.mesh.atlas import make_atlas
+from facecraft.mesh.light import LUMINANCE
 from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
 from facecraft.views import View
 
@@ -156,11 +157,12 @@ class Warp:
         if not lid.any():
             return painted
         skin = after.mask & (self.groups[after.face_ids] == SKIN)
-        weight = np.where(skin, share, 0).astype(np.float32) ** 4
+        # dark pixels are brows and lashes
+        weight = (np.where(skin, share, 0) * (seen @ LUMINANCE).clip(0.01, 1)).astype(np.float32) ** 4
         sigma = LID_BLUR_M * self.px_per_m
         spread = cv2.GaussianBlur(np.dstack([seen * weight[..., None], weight]).astype(np.float32), (0, 0), sigma)
-        known = np.clip(spread[..., 3:] / 1e-3, 0, 1)
-        smooth = spread[..., :3] / np.maximum(spread[..., 3:], 1e-4)
+        known = np.clip(spread[..., 3:] / (1e-3 * weight.max() + 1e-12), 0, 1)
+        smooth = spread[..., :3] / np.maximum(spread[..., 3:], 1e-4 * weight.max() + 1e-12)
         return np.where(lid[..., None], known * smooth + (1 - known) * painted, painted)
 
     def _lashes(self, vertices: np.ndarray) -> np.ndarray:
