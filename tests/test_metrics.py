@@ -249,7 +249,7 @@ def test_turned_and_grimacing_heads_by_a_known_amount():
     head, size = load_head(), 256
 
     def project(jaw: float, yaw_deg: float) -> np.ndarray:
-        points = head.landmarks(head.vertices(head.expression_vector({"jawOpen": jaw})))[0].double().numpy()
+        points = head.landmarks(head.vertices(expression=head.expression_vector({"jawOpen": jaw})))[0].double().numpy()
         angle = math.radians(yaw_deg)
         turn = np.array([[math.cos(angle), 0, math.sin(angle)], [0, 1, 0], [-math.sin(angle), 0, math.cos(angle)]])
         T = np.eye(4)
