@@ -1,14 +1,17 @@
 """Several pictures of one head: shared unknowns are there once, and more pictures find the shape better."""
 
+from dataclasses import replace
+
 import numpy as np
 from photographed_head import photograph
 from scipy.spatial import procrustes
 from test_head_recipe import recipe
+from test_prior import fitted_head
 
 from facecraft.camera import read_frames
 from facecraft.face.portrait import Source
 from facecraft.head.fit import LandmarkFit, fit_landmarks, fit_together, pose_vertices
-from facecraft.head.fitted import FittedHead, load_fitted
+from facecraft.head.fitted import load_fitted
 from facecraft.head.joint import damped_step, join_equations, place_unknowns
 from facecraft.head.model import load_head
 from facecraft.head.photometric import fit_photos
@@ -86,17 +89,7 @@ def test_more_photos_of_a_person_find_the_shape_better():
 def test_a_head_of_two_photos_is_written_and_read_as_that_of_the_first(tmp_path):
     true, other = photograph(0), photograph(15)
     fit = LandmarkFit(other.camera, true.shape, np.zeros(52), np.zeros((2, 2)), np.zeros(478), 1)
-    fitted = FittedHead(
-        true.head,
-        true.camera,
-        true.shape,
-        true.expression,
-        np.zeros((2, 2)),
-        true.offsets,
-        true.texture,
-        np.zeros(478),
-        (fit,),
-    )
+    fitted = replace(fitted_head(true), others=(fit,))
     sources = [Source(t.image, t.alpha, t.landmarks, t.camera, {}) for t in (true, other)]
     with Workspace.create(tmp_path / "a.ws").stage("fit-3dmm", (), {}) as run:
         fitted.save(run, sources)

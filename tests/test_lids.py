@@ -2,14 +2,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from photographed_head import photograph
-from test_prior import fitted_head
+from test_train import seeded
 
-from facecraft.prior.texture import surround
-from facecraft.splats.coin import as_avatar
-from facecraft.splats.lids import EYEBALLS, ShutLids, eyeball_faces, leaking_share
+from facecraft.splats.lids import EYEBALLS, ShutLids, leaking_share
 from facecraft.splats.schedule import Schedule
-from facecraft.splats.seed import seed_gaussians
 from facecraft.splats.train import Trainer
 
 COUNT = 16_000
@@ -17,10 +13,7 @@ COUNT = 16_000
 
 @pytest.fixture(scope="module")
 def scene():
-    true = photograph(0, size=160)
-    fitted = fitted_head(true)
-    gaussians, binding, seen = seed_gaussians(fitted, COUNT, 0)
-    return surround(fitted, true.image, true.alpha, 6, 96), as_avatar(fitted, gaussians, binding), 1 - seen
+    return seeded(COUNT)[1:]
 
 
 def with_opacities(avatar, opacity, faces):
@@ -31,13 +24,13 @@ def with_opacities(avatar, opacity, faces):
 
 def test_eyeballs_have_faces_on_both_sides(scene):
     head = scene[1].head
-    balls = eyeball_faces(head)
+    balls = head.faces_of(EYEBALLS)
     assert {head.region_names[number] for number in head.face_regions[balls].unique()} == set(EYEBALLS)
 
 
 def test_the_leak_of_seeds_is_small_and_of_glass_lids_whole(scene):
     avatar = scene[1]
-    lids, balls = ShutLids(avatar), eyeball_faces(avatar.head)
+    lids, balls = ShutLids(avatar), avatar.head.faces_of(EYEBALLS)
     glass = with_opacities(avatar, 1e-4, ~balls)
     for turn in range(3):
         assert lids.leak(avatar.gaussians, avatar.binding, turn) < 0.05
@@ -48,7 +41,7 @@ def test_the_leak_of_seeds_is_small_and_of_glass_lids_whole(scene):
 
 def test_the_measure_and_the_loss_agree(scene):
     avatar = scene[1]
-    thin = with_opacities(avatar, 0.3, ~eyeball_faces(avatar.head))
+    thin = with_opacities(avatar, 0.3, ~avatar.head.faces_of(EYEBALLS))
     lids = ShutLids(thin)
     assert float(lids.leak(thin.gaussians, thin.binding, 0)) == pytest.approx(leaking_share(thin), rel=0.1)
 
@@ -58,7 +51,7 @@ def test_the_leak_moves_what_is_in_front_and_not_the_eyeballs(scene):
     local = avatar.gaussians.detach()
     opacities = local.logit_opacities.clone().requires_grad_()
     ShutLids(avatar).leak(replace(local, logit_opacities=opacities), avatar.binding, 0).backward()
-    balls = eyeball_faces(avatar.head)[avatar.binding]
+    balls = avatar.head.faces_of(EYEBALLS)[avatar.binding]
     assert not opacities.grad[balls].any()
     assert opacities.grad[~balls].min() < -1e-5 and opacities.grad[~balls].max() < 1e-9  # more opaque lids hide more
 

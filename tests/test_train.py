@@ -21,12 +21,17 @@ from facecraft.splats.train import Trainer
 COUNT = 14_000
 
 
-@pytest.fixture(scope="module")
-def scene():
+def seeded(count: int):
+    """A fitted head, views of it, its untrained avatar of `count` Gaussians and how little the photo shows of each."""
     true = photograph(0, size=160)
     fitted = fitted_head(true)
-    gaussians, binding, seen = seed_gaussians(fitted, COUNT, 0)
+    gaussians, binding, seen = seed_gaussians(fitted, count, 0)
     return fitted, surround(fitted, true.image, true.alpha, 6, 96), as_avatar(fitted, gaussians, binding), 1 - seen
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return seeded(COUNT)
 
 
 def trainer(scene, iterations=40, seed=0, **options) -> Trainer:

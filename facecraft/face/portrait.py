@@ -13,6 +13,7 @@ from facecraft.face import landmarks as faces
 from facecraft.face import matte, matting
 from facecraft.face.landmarks import Face, find_faces, find_landmarks
 from facecraft.image import Picture, crop_square, read_picture, write_png
+from facecraft.mesh.light import LUMINANCE
 from facecraft.progress import log
 from facecraft.workspace import Workspace
 
@@ -238,7 +239,7 @@ def _judge(picture: Picture, face: Face) -> dict:
     """Pose, sharpness, exposure of the chosen face, and warnings in the user's words."""
     yaw, pitch, roll = (round(a, 1) for a in face.angles_deg)
     left, top = face.box[:2]
-    patch = crop_square(picture.rgb, left, top, face.height, 128) @ [0.2126, 0.7152, 0.0722]
+    patch = crop_square(picture.rgb, left, top, face.height, 128) @ LUMINANCE
     sharpness = measure_sharpness(patch)
     exposure = {
         "mean": round(float(patch.mean()), 3),

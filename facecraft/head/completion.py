@@ -41,7 +41,7 @@ def vertex_colours(
         np.add.at(colours, corners[:, k], w[:, None] * albedo)
     known = mass > 0.3
     colours[known] /= mass[known, None]
-    skin = np.isin(head.vertex_regions.numpy(), [i for i, n in enumerate(head.region_names) if n in SKIN_REGIONS])
+    skin = head.vertices_of(SKIN_REGIONS).numpy()
     scalp = head.vertex_regions.numpy() == head.region_names.index("scalp_neck")
     bare = scalp & _is_bare_neck(head.template.double().numpy(), vertices)
     haired = scalp & (vertices[:, 1] > NAPE)

@@ -6,7 +6,7 @@ Rotations follow the right-hand rule, so positive yaw (about +Y) looks to the su
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 
 import torch
@@ -80,6 +80,18 @@ class HeadModel(ABC):
         offsets: Tensor | None = None,  # [B, V, 3] m
     ) -> Tensor:
         """Weights [B] of mouthClose at which the lips of this identity touch, the other channels as they are; 0 where they do."""
+
+    def faces_of(self, names: Collection[str]) -> Tensor:
+        """Which faces [F] bool belong to regions called one of `names`; a head need not have them all."""
+        return self._are_of(self.face_regions, names)
+
+    def vertices_of(self, names: Collection[str]) -> Tensor:
+        """Which vertices [V] bool belong to regions called one of `names`; a head need not have them all."""
+        return self._are_of(self.vertex_regions, names)
+
+    def _are_of(self, regions: Tensor, names: Collection[str]) -> Tensor:
+        numbers = [number for number, name in enumerate(self.region_names) if name in names]
+        return torch.isin(regions, torch.tensor(numbers, dtype=regions.dtype, device=regions.device))
 
     def landmarks(
         self,

@@ -18,6 +18,7 @@ from skimage.morphology import disk
 from facecraft.camera import Camera
 from facecraft.head.fit import OVAL
 from facecraft.head.model import HeadModel
+from facecraft.head.surface import SKIN_REGIONS
 from facecraft.mesh.geometry import graph_laplacian
 from facecraft.mesh.raster import rasterize_mesh
 
@@ -148,8 +149,7 @@ def _held(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
     in_face = points_in_poly(vertices[:, :2], outline[:, :2]) & (vertices[:, 2] > outline[:, 2].min() - 0.02)
     distance = np.linalg.norm(vertices[:, None] - outline[None], axis=2).min(1)
     held = np.where(in_face, 1.0, np.clip(1 - distance / 0.025, 0, 1))
-    skin = [i for i, name in enumerate(head.region_names) if name in ("face", "scalp_neck", "bust")]
-    held[~np.isin(head.vertex_regions.numpy(), skin)] = 1
+    held[~head.vertices_of(SKIN_REGIONS).numpy()] = 1
     return held
 
 

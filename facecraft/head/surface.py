@@ -50,7 +50,7 @@ def locate_surface(head: HeadModel, vertices: np.ndarray, camera: Camera, size: 
     nearest = sample_pixels(np.where(buffers.mask, buffers.depth, 10.0), projected[:, :2] * s)
     to_camera = camera.centre - positions
     cosines = (normals * to_camera).sum(1) / np.linalg.norm(to_camera, axis=1)
-    is_skin = np.isin(head.face_regions.numpy(), [i for i, n in enumerate(head.region_names) if n in SKIN_REGIONS])
+    is_skin = head.faces_of(SKIN_REGIONS).numpy()
     tolerance = np.where(is_skin[atlas.faces], DEPTH_TOLERANCE, INNER_DEPTH_TOLERANCE)
     facing = np.where(projected[:, 2] < nearest + tolerance, cosines, 0).clip(0)
     border = distance_transform_edt(~buffers.mask | is_skin[buffers.face_ids])

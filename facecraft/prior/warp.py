@@ -51,7 +51,7 @@ def clean_mouth(fitted: FittedHead) -> FittedHead:
     head, texture = fitted.head, fitted.texture
     atlas = make_atlas(head.uvs.numpy(), head.faces_uv.numpy(), len(texture.albedo))
     regions = head.face_regions.numpy()[atlas.faces]
-    hidden = np.isin(regions, [i for i, name in enumerate(head.region_names) if name in HIDDEN])
+    hidden = head.faces_of(HIDDEN).numpy()[atlas.faces]
     seen = texture.seen[atlas.rows, atlas.columns] * ~hidden
     colours = paint_interior(head, atlas, regions, texture.albedo[atlas.rows, atlas.columns], seen)
     albedo = texture.albedo.copy()

@@ -10,9 +10,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from facecraft.errors import DependencyError
 from facecraft.splats.gaussians import Gaussians, dc_to_rgb, rgb_to_dc
 from facecraft.splats.harmonics import HarmonicColors
+from facecraft.splats.raster import load_gsplat
 
 
 def seen_colors(
@@ -26,11 +26,8 @@ def seen_colors(
     if gaussians.means.device.type == "cpu":
         all_seen = torch.ones(1, len(gaussians), 2, dtype=torch.int32)
         return HarmonicColors.apply(gaussians.degree, gaussians.means, gaussians.sh, centre[None], all_seen)[0]
-    try:
-        from gsplat import spherical_harmonics
-    except ImportError as error:
-        raise DependencyError("gsplat is not installed, CUDA needs it; run `pip install 'facecraft[cuda]'`") from error
-    return (spherical_harmonics(gaussians.degree, gaussians.means - centre, gaussians.sh) + 0.5).clamp_min(0)
+    directions = gaussians.means - centre
+    return (load_gsplat().spherical_harmonics(gaussians.degree, directions, gaussians.sh) + 0.5).clamp_min(0)
 
 
 def bake_colors(

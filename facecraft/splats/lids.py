@@ -13,7 +13,6 @@ from torch import Tensor
 
 from facecraft.avatar import Avatar, render
 from facecraft.camera import Camera, orbit_camera
-from facecraft.head.model import HeadModel
 from facecraft.splats.gaussians import Gaussians, rgb_to_dc
 from facecraft.splats.rig import local_to_world
 
@@ -31,7 +30,7 @@ class ShutLids:
 
     def __init__(self, avatar: Avatar):
         head = avatar.head
-        self._faces, self._eyeballs = head.faces, eyeball_faces(head)
+        self._faces, self._eyeballs = head.faces, head.faces_of(EYEBALLS)
         still, shut = (
             avatar.vertices(head.expression_vector(channels)[0], neck=avatar.neck).detach() for channels in ({}, SHUT)
         )
@@ -81,18 +80,12 @@ def leaking_share(avatar: Avatar, size: int = 512) -> float:
     """
     head, camera = avatar.head, avatar.camera
     camera = camera.resized(size, round(size * camera.height / camera.width))
-    eyeballs, shown = eyeball_faces(head)[avatar.binding], []
+    eyeballs, shown = head.faces_of(EYEBALLS)[avatar.binding], []
     for channels in (SHUT, {}):
         posed = avatar.pose(head.expression_vector(channels)[0], neck=avatar.neck)
         with torch.no_grad():
             shown.append(float(render(_marked(posed, eyeballs), camera)[0][..., 0].sum()))
     return shown[0] / max(shown[1], 1e-6)
-
-
-def eyeball_faces(head: HeadModel) -> Tensor:
-    """The faces [F] bool of both eyeballs."""
-    numbers = [number for number, name in enumerate(head.region_names) if name in EYEBALLS]
-    return torch.isin(head.face_regions, torch.tensor(numbers, device=head.face_regions.device))
 
 
 def _hold(gaussians: Gaussians, held: Tensor) -> Gaussians:

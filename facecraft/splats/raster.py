@@ -21,11 +21,16 @@ def rasterize(means: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor, dict]:
     """
     if means.device.type == "cpu":
         return rasterization(means, *args, **kwargs)
+    return load_gsplat().rasterization(means, *args, packed=False, **kwargs)
+
+
+def load_gsplat():
+    """The module gsplat, which CUDA needs; DependencyError when it is not installed."""
     try:
         import gsplat
     except ImportError as error:
         raise DependencyError("gsplat is not installed, CUDA needs it; run `pip install 'facecraft[cuda]'`") from error
-    return gsplat.rasterization(means, *args, packed=False, **kwargs)
+    return gsplat
 
 
 def rasterization(
