@@ -105,14 +105,15 @@ def describe_machine() -> dict:
     return {
         "peak_memory_mib": round(peak / (1 << 20 if platform.system() == "Darwin" else 1 << 10)),
         "device": torch.cuda.get_device_name() if used_cuda else "cpu",
-        "versions": {"python": platform.python_version(), **_versions(("torch", "numpy", "numba", "mediapipe"))},
+        "versions": package_versions(("torch", "numpy", "numba", "mediapipe")),
     }
 
 
-def _versions(packages: Iterable[str]) -> dict[str, str]:
+def package_versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of Python and of those packages that are installed."""
     from importlib import metadata  # 20 ms that --help does not need
 
-    versions = {}
+    versions = {"python": platform.python_version()}
     for package in packages:
         try:
             versions[package] = metadata.version(package)

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import subprocess
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from facecraft.cli import app
 from facecraft.errors import InputError
+from facecraft.evaluation.evaluate import SIDES
 from facecraft.evaluation.measures import ASKED, MEASURES
 from facecraft.evaluation.page import table_cell
 from facecraft.evaluation.pairs import Pair, Shown, align_face
@@ -209,14 +211,111 @@ def test_every_protocol_puts_ours_beside_the_papers(name, tmp_path, monkeypatch)
     data = json.loads((report.parent / "metrics.json").read_text())
     ours, papers = ([row for row in data["table"] if row["ours"] == own] for own in (True, False))
     assert report.parent.name == name and set(ours[0]["figures"]) == set(simple)
-    both = {"pixels"} < {comparison.how for comparison in PROTOCOLS[name].comparisons}
-    assert [row["label"] for row in ours] == (["ours, self", "ours, cross"] if both else ["ours"])
+    assert data["options"]["metrics"] == ",".join(simple or ["psnr"]) and data["versions"].keys() > {"python", "numpy"}
+    sides = list(dict.fromkeys(SIDES[comparison.how] for comparison in PROTOCOLS[name].comparisons))
+    assert [row["label"] for row in ours] == ([f"ours, {side}" for side in sides] if len(sides) > 1 else ["ours"])
     assert sum(int(row["where"].split("= ")[1]) for row in ours) == data["count"]
     assert [row["label"] for row in papers] == [row.label for row in PUBLISHED[name]]
     assert all(set(row["figures"]) <= set(PROTOCOLS[name].columns) for row in papers)
     text = Links()
     text.feed(report.read_text())
     assert "Beside the paper" in text.text and all(caveat in text.text for caveat in PROTOCOLS[name].caveats)
+
+
+class Brightness:
+    """Stands in for a face recogniser: an embedding that turns with the picture's mean, so that cosines are known."""
+
+    name = "brightness"
+
+    def embed(self, rgb, landmarks):
+        return np.array([np.cos(rgb.mean()), np.sin(rgb.mean())])
+
+
+@pytest.fixture
+def brightness(monkeypatch):
+    """Faces are seen in every picture, and recognised by their brightness."""
+    monkeypatch.setattr("facecraft.evaluation.meter.load_embedder", lambda choice: Brightness())
+    monkeypatch.setattr(Shown, "face", Face(np.zeros((478, 3))))
+
+
+def write_greys(folder, **greys: float) -> None:
+    """Grey pictures by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, grey in greys.items():
+        write_png(folder / f"{name}.png", np.full((8, 8, 3), grey))
+
+
+def test_expressive_renders_are_compared_with_the_neutral_ones_of_their_view(tmp_path, monkeypatch, brightness):
+    monkeypatch.chdir(tmp_path)
+    for case in ("ann", "bob"):
+        folder = tmp_path / "data" / case
+        write_greys(folder / "predicted", front=0.2, left=0.4)
+        write_greys(folder / "reference", a=0.2, b=1.0, c=1.0)
+        write_greys(folder / "expressive/smile", front=0.2, left=0.6)
+        write_greys(folder / "expressive/frown", left=0.4)
+    report = stage.main(tmp_path / "data", protocol="arc2avatar-isd", metrics="isd")
+    data = json.loads((report.parent / "metrics.json").read_text())
+    cosines = {row["name"]: row["id"] for row in data["images"] if row["group"] == "ann"}
+    to_photos = {f"ann/{v} and {p}" for v in ("front", "left") for p in "abc"}
+    assert cosines.keys() == to_photos | {"ann/front smile", "ann/left smile", "ann/left frown"}
+    assert cosines["ann/left and b"] == pytest.approx(np.cos(0.6), abs=5e-3)
+    assert cosines["ann/left smile"] == pytest.approx(np.cos(0.2), abs=5e-3)  # of its own view and of no photo
+    assert cosines["ann/front smile"] == cosines["ann/left frown"] == pytest.approx(1)
+    assert data["sets"]["isd cross"]["n"] == 12 and data["sets"]["isd expressive"]["n"] == 6
+    expressive = data["table"][1]
+    assert expressive["label"] == "ours, expressive" and expressive["where"] == "N = 6"
+    assert expressive["figures"]["id"] == pytest.approx((2 + np.cos(0.2)) / 3, abs=5e-3)
+    assert data["summary"]["ann, expressive"]["id"] == pytest.approx({"mean": expressive["figures"]["id"], "n": 3})
+    assert data["views"]["left smile"]["id"]["n"] == 2 and data["views"]["left"]["id"]["n"] == 6
+    assert "Means by view" in report.read_text()
+
+
+def test_a_workspace_is_its_own_neutral_face(astronaut_workspace, tmp_path, monkeypatch, brightness):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(astronaut_workspace, tmp_path / "data/ann.ws")
+    few = replace(PROTOCOLS["arc2avatar-isd"], azimuths_deg=(0, 45), expressions=("neutral", "jaw open"))
+    monkeypatch.setitem(PROTOCOLS, "arc2avatar-isd", few)
+    report = stage.main(tmp_path / "data", protocol="arc2avatar-isd", metrics="isd")
+    data = json.loads((report.parent / "metrics.json").read_text())
+    views = [f"{azimuth}° {name}" for azimuth in ("+0", "+45") for name in ("neutral", "jaw open")]
+    assert [row["name"] for row in data["images"]] == [f"ann.ws/{view}" for view in views]
+    assert [row["where"] for row in data["table"]] == ["N = 2", "N = 2"]
+    distances = {row["name"]: row["id_distance"] for row in data["images"]}
+    assert 0 < distances["ann.ws/+0° jaw open"] < 0.01 < distances["ann.ws/+0° neutral"]  # the first is of ours
+
+
+def test_goha_lays_pictures_on_black_and_counts_all_of_them(tmp_path, monkeypatch):
+    """Half of the picture is transparent and white there; ours, opaque, is black there but for one column."""
+    monkeypatch.chdir(tmp_path)
+    truth, ours = np.ones((16, 16, 4)), np.zeros((16, 16, 3))
+    truth[:, 8:, 3] = 0
+    ours[:, :9] = 1
+    for role, picture in {"truth": truth, "predicted": ours}.items():
+        (tmp_path / f"data/a/{role}").mkdir(parents=True)
+        write_png(tmp_path / f"data/a/{role}/0.png", picture)
+
+    def l1(**options) -> float:
+        report = stage.main(tmp_path / "data", protocol="goha-recon", metrics="l1", force=True, **options)
+        assert "The paper&#x27;s pictures are 512x512; some here are 16x16." in report.read_text()
+        return json.loads((report.parent / "metrics.json").read_text())["images"][0]["l1"]
+
+    assert l1() == l1(region="all") == pytest.approx(1 / 16)
+    assert l1(region="inside") == 0 and l1(region="outside") == pytest.approx(1 / 8)
+
+
+def test_films_of_persons_are_averaged_by_person(monkeypatch):
+    from facecraft.evaluation.results import mean_of_persons
+    from facecraft.evaluation.sets import Collector
+
+    video = SimpleNamespace(measure=lambda ours, truth, fps: float(truth[0, 0, 0, 0]) + fps)
+    meter = SimpleNamespace(inception=None, video=video, takes=lambda name: False, names=())
+    collector = Collector(meter, 24)
+    for group, grey in {"ann/one": 1, "ann/two": 3, "bob/one": 8}.items():
+        shown = Shown(np.full((4, 4, 3), grey / 255, np.float32))
+        collector.add(Pair("0", group, shown, shown))
+    jod = collector.figures([])["jod"]
+    assert jod["films"] == {"ann/one": 25, "ann/two": 27, "bob/one": 32} and jod["value"] == 28
+    assert mean_of_persons(jod["films"]) == (26 + 32) / 2
 
 
 def test_published_figures_are_of_known_measures():

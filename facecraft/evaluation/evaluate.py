@@ -1,8 +1,8 @@
 """Run an evaluation: measure all pairs, write metrics.json, images.csv and report.html."""
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -16,15 +16,15 @@ from facecraft.evaluation.page import make_page, table_cell
 from facecraft.evaluation.pairs import VIDEOS, Pair, Region, frame_rate, list_pictures, pair_up
 from facecraft.evaluation.protocols import Protocol
 from facecraft.evaluation.published import PUBLISHED
-from facecraft.evaluation.results import Results, Row, TableRow
+from facecraft.evaluation.results import Results, Row, TableRow, mean_of_persons
 from facecraft.evaluation.sets import Collector
 from facecraft.evaluation.subject import load_subject, measure_consistency, subject_pairs
 from facecraft.progress import log, track
 from facecraft.records import disk_errors, write_atomic
 from facecraft.workspace import Workspace
 
-SELF, CROSS = "self", "cross"
-"""Pictures that should equal the truth, and those that only show the same person or the same pose."""
+SIDES = {"pixels": "self", "persons": "cross", "poses": "cross", "expressions": "expressive"}
+"""Pictures that should equal the truth, those that only show the same person or the same pose, and ours against ours."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def evaluate_workspace(workspace: Workspace, options: Options, output: Callable[
     """Measure the avatar of a workspace; `output` makes paths of the names of files, see StageRun.output."""
     names = parse_metrics(options.metrics, (*PICTURE, "consistency"))
     subject = load_subject(workspace, torch_device(options.tools.device))
-    results = Results(f"{workspace.path.resolve().name}: the avatar and its photo")
+    results = Results(f"{workspace.path.resolve().name}: the avatar and its photo", options=asdict(options))
     if subject.truth:
         results.notes.append(
             "True cameras are carried over by the similarity that fits the true face onto the avatar's; the true head is "
@@ -71,7 +71,8 @@ def evaluate_workspace(workspace: Workspace, options: Options, output: Callable[
         )
         if options.region == "head":
             results.notes.append("Pixels and outlines are compared where the truth shows no clothes.")
-    exhibits = _measure(subject_pairs(subject, options.region), subject.comparisons, names, results, options)
+    meter = Meter(names, options.tools)
+    exhibits = _measure(subject_pairs(subject, options.region), meter, results, total=subject.comparisons)
     if "consistency" in names:
         results.sets["consistency"] = measure_consistency(subject)
     write_results(results, exhibits, output)
@@ -82,10 +83,10 @@ def evaluate_pairs(predicted: Path, truth: Path, folder: Path, options: Options)
     """Measure two folders of pictures or two videos; the results go into `folder`."""
     film = predicted.suffix.lower() in VIDEOS
     names = parse_metrics(options.metrics, (*PICTURE, "fid", *(("jod", "jitter") if film else ())))
-    results = Results(f"{predicted.name} against {truth.name}")
+    results = Results(f"{predicted.name} against {truth.name}", options=asdict(options))
     total = len(list_pictures(predicted)) if predicted.is_dir() else None
     pairs = pair_up(predicted, truth, options.region, align=options.align)
-    exhibits = _measure(pairs, total, names, results, options, frame_rate(truth))
+    exhibits = _measure(pairs, Meter(names, options.tools), results, frame_rate(truth), total)
     _write_to(folder, results, exhibits)
     return results
 
@@ -96,10 +97,14 @@ def evaluate_protocol(name: str, data: Path, folder: Path, options: Options) -> 
     names = parse_metrics(options.metrics, protocol.metrics)
     cases = find_cases(data, protocol)
     device = torch_device(options.tools.device)
-    results = Results(f"{protocol.paper}: {data.resolve().name}")
-    pairs = (case_pairs(case, protocol, options.region, options.align, device) for case in cases)
-    exhibits = _measure(chain.from_iterable(pairs), None, names, results, options)
+    results = Results(f"{protocol.paper}: {data.resolve().name}", options=asdict(options), by_view=protocol.by_view)
+    pairs = chain.from_iterable(case_pairs(case, protocol, options.region, options.align, device) for case in cases)
+    meter, others = Meter(names, options.tools, protocol.video_metric), set()
+    exhibits = _measure(_watch_sizes(pairs, protocol.side_px, others), meter, results, protocol.fps)
     results.notes = [f"Protocol {name}: {protocol.data}; here {len(cases)} cases.", *protocol.caveats]
+    if others:
+        sizes = ", ".join(f"{width}x{height}" for width, height in sorted(others))
+        results.notes.append(f"The paper's pictures are {protocol.side_px}x{protocol.side_px}; some here are {sizes}.")
     results.columns = protocol.columns
     results.table = _make_table(name, protocol, results)
     _write_to(folder, results, exhibits)
@@ -107,22 +112,29 @@ def evaluate_protocol(name: str, data: Path, folder: Path, options: Options) -> 
     return results
 
 
+def _watch_sizes(pairs: Iterable[Pair], side_px: int, others: set[tuple[int, int]]) -> Iterator[Pair]:
+    """The pairs as they are; sizes that are not the paper's go into `others`."""
+    for pair in pairs:
+        size = pair.truth.rgb.shape[1::-1]
+        if side_px and size != (side_px, side_px):
+            others.add(size)
+        yield pair
+
+
 def _measure(
     pairs: Iterable[Pair],
-    total: int | None,
-    names: tuple[str, ...],
+    meter: Meter,
     results: Results,
-    options: Options,
     fps: float = 25.0,
+    total: int | None = None,
 ) -> list[Exhibit]:
     """Take all measures into `results`; return the pictures for the report."""
-    meter = Meter(names, options.tools)
     for name, reason in meter.missing.items():
         log.warning(f"{name} is not measured: {reason}")
     collectors, exhibits, every = {}, [], 1
     for number, pair in enumerate(track(pairs, "measuring", total) if total else pairs):
-        side = SELF if pair.compares == "pixels" else CROSS
-        results.rows.append(Row(pair.name, pair.group, meter.measure(pair), side))
+        side = SIDES[pair.compares]
+        results.rows.append(Row(pair.name, pair.group, meter.measure(pair), side, pair.view))
         collectors.setdefault(side, Collector(meter, fps)).add(pair)
         if number % every == 0:
             exhibits.append(make_exhibit(pair))
@@ -141,7 +153,8 @@ def _own_row(protocol: Protocol, results: Results, side: str, several: bool) -> 
     for name in protocol.columns:
         entry = results.sets.get(f"{name} {side}" if several else name)
         if entry:
-            figures[name] = entry["value"]
+            of_persons = protocol.mean == "persons" and "films" in entry
+            figures[name] = mean_of_persons(entry["films"]) if of_persons else entry["value"]
             if not entry.get("claim", True):
                 notes[name] = "no claim"
             continue

@@ -24,9 +24,12 @@ class Tools:
 
 
 class Meter:
-    """Takes the measures called `names`. `missing` tells what cannot be had here and how to get it, `nets` what is used."""
+    """Takes the measures called `names`, JOD by `video_metric` where it is installed.
 
-    def __init__(self, names: tuple[str, ...], tools: Tools):
+    `missing` tells what cannot be had here and how to get it, `nets` what is used.
+    """
+
+    def __init__(self, names: tuple[str, ...], tools: Tools, video_metric: str = "cvvdp"):
         from facecraft.device import torch_device
 
         self.names, self.missing, self.nets = names, {}, {}
@@ -37,7 +40,7 @@ class Meter:
         self.lpips = self._open("lpips", lambda: _load_lpips(tools.lpips, device))
         self.clip = self._open("clip-i", lambda: _load_clip(device))
         self.inception = self._open("fid", lambda: _load_inception(device))
-        self.video = self._open("jod", _load_video_metric)
+        self.video = self._open("jod", lambda: _load_video_metric(video_metric))
         self._name_nets(tools)
         self._seen: dict[tuple[str, int], tuple[Shown, object]] = {}
 
@@ -76,7 +79,7 @@ class Meter:
             figures |= self._compare_pixels(pair)
             if self.takes("akd"):
                 figures["akd_px"], figures["akd"] = self._compare_landmarks(pair)
-        if pair.compares in ("pixels", "persons"):
+        if pair.compares != "poses":
             if self.embedder:
                 figures["id"], figures["id_distance"] = self._compare_persons(pair)
             if self.clip:
@@ -167,7 +170,7 @@ def _load_inception(device):
     return Inception(device)
 
 
-def _load_video_metric():
+def _load_video_metric(first):
     from facecraft.metrics.video import load_video_metric
 
-    return load_video_metric()
+    return load_video_metric(first)

@@ -121,17 +121,24 @@ def _sets(results: Results) -> str:
 
 
 def _summary(results: Results) -> str:
-    """Means by group; where a mean is over fewer pictures than the group has, how many they are."""
+    """Means by group, and by view where groups share them."""
+    views = {view: {"view": view} for view in results.views}
+    return _means(results, "group", results.sections()) + (_means(results, "view", views) if views else "")
+
+
+def _means(results: Results, kind: str, sections: dict[str, dict[str, str]]) -> str:
+    """Where a mean is over fewer pictures than there are, it says of how many."""
     lines = []
-    for group in results.groups:
-        count, cells = sum(row.group == group for row in results.rows), []
+    for label, chosen in sections.items():
+        count = sum(all(getattr(row, key) == value for key, value in chosen.items()) for row in results.rows)
+        cells = []
         for name in results.measures:
-            mean, n = results.mean(name, group)
+            mean, n = results.mean(name, **chosen)
             note = f" <small>of {n}</small>" if 0 < n < count else ""
             cells.append(f"<td>{figure_text(name, mean)}{note}</td>")
-        lines.append(f"<tr><td>{escape(group or 'all')}</td><td>{count}</td>{''.join(cells)}</tr>")
-    head = f"<tr><th>group</th><th>pictures</th>{_heads(results.measures)}</tr>"
-    return f'<h2>Means</h2><div class="wide"><table>{head}{"".join(lines)}</table></div>'
+        lines.append(f"<tr><td>{escape(label)}</td><td>{count}</td>{''.join(cells)}</tr>")
+    head = f"<tr><th>{kind}</th><th>pictures</th>{_heads(results.measures)}</tr>"
+    return f'<h2>Means by {kind}</h2><div class="wide"><table>{head}{"".join(lines)}</table></div>'
 
 
 def _missing(results: Results) -> str:

@@ -5,8 +5,9 @@ a video, or a single picture. Roles whose pictures belong together have the same
 
     DATA/CASE/predicted/   ours                 DATA/CASE/truth/       what it should be, picture by picture
     DATA/CASE/reference/   photos of the person DATA/CASE/driver/      who was copied, picture by picture
+    DATA/CASE/expressive/  ours with another expression: the names of predicted/, or a folder of such for each expression
 
-For the FaceCraft4D protocols a case may also be a finished workspace: its views are rendered, its photo is the reference.
+Where a protocol has views, a case may also be a finished workspace: they are rendered, its photo is the reference.
 """
 
 from dataclasses import dataclass
@@ -17,16 +18,17 @@ PREDICTED = "predicted"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours against a role. `how`: "pixels" and "poses" picture by picture, "persons" each against each."""
+    """Ours against a role. `how`: "pixels" and "poses" picture by picture, "persons" each against each; "expressions": the
+    role is ours too, picture by picture against `predicted`."""
 
     role: str
-    how: Literal["pixels", "persons", "poses"]
+    how: Literal["pixels", "persons", "poses", "expressions"]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """`metrics` as of --metrics; `columns` of the table; `views` of a workspace; `mean` over pictures, or first within
-    cases and then within persons (the first folder of a case)."""
+    """`metrics` as of --metrics; `columns` of the table; `mean` over pictures, or first within cases and then within
+    persons (the first folder of a case)."""
 
     paper: str
     data: str
@@ -35,8 +37,15 @@ class Protocol:
     columns: tuple[str, ...]
     caveats: tuple[str, ...] = ()
     mean: Literal["pictures", "persons"] = "pictures"
-    azimuths_deg: tuple[float, ...] = ()
-    expressions: tuple[str, ...] = ("",)  # names of POSES; "" is the photo's
+    azimuths_deg: tuple[float, ...] = ()  # views of a workspace
+    expressions: tuple[str, ...] = (
+        "",
+    )  # names of POSES; "" is the photo's; the first is what others are compared with
+    by_view: bool = False  # cases have the same views, whose means are told too
+    on_black: bool = False  # pictures lie on black and count whole
+    side_px: int = 0  # of the paper's pictures; 0 where it does not matter
+    fps: float = 25.0
+    video_metric: Literal["cvvdp", "pyfvvdp"] = "cvvdp"  # whose JOD is taken where both are installed
 
 
 EMBEDDER = "The papers' ID and CSIM are ArcFace's cosine: an open embedder's is on another scale."
@@ -49,7 +58,10 @@ _STATIC = dict(
     comparisons=(Comparison("reference", "persons"),),
     metrics=("clip-i", "id", "fid"),
     columns=("clip_i", "id", "fid"),
+    by_view=True,
 )
+_FILM = dict(mean="persons", fps=24, video_metric="pyfvvdp")
+_BLACK = dict(on_black=True, side_px=512)
 
 PROTOCOLS = {
     "facecraft4d-static": Protocol(
@@ -104,11 +116,19 @@ PROTOCOLS = {
     ),
     "arc2avatar-isd": Protocol(
         "Arc2Avatar, identity similarity distribution",
-        "renders from the front and the sides of 30 celebrities, 20 photos of each",
-        (Comparison("reference", "persons"),),
+        "renders from the front and the sides of 30 celebrities, 20 photos of each; the same views with expressions",
+        (Comparison("reference", "persons"), Comparison("expressive", "expressions")),
         ("isd", "fid"),
         ("id", "id_distance", "fid"),
-        (EMBEDDER, "The paper prints distributions, no figures. Its FID is pytorch-fid's, ours clean-fid's."),
+        (
+            EMBEDDER,
+            "The paper prints distributions, no figures. Its FID is pytorch-fid's, ours clean-fid's.",
+            "A workspace is compared with the photo that it was made of, from 0 and ±45 degrees; the paper keeps photos back.",
+            "Expressive views are compared with neutral ones of the same name; in workspaces they are five of our expressions.",
+        ),
+        azimuths_deg=(0, 45, -45),
+        expressions=("neutral", "smile", "jaw open", "pucker", "brows up", "frown"),
+        by_view=True,
     ),
     "da-self": Protocol(
         "DiffusionAvatars, tables 1 and 5",
@@ -117,7 +137,7 @@ PROTOCOLS = {
         ("psnr", "lpips", "jod", "akd", "id", "aed"),
         ("psnr", "lpips", "jod", "akd_px", "aed", "apd", "id"),
         (EMBEDDER, FITTED, LANDMARKS.format("PIPNet"), "The paper's JOD is FovVideoVDP's."),
-        "persons",
+        **_FILM,
     ),
     "da-nvs": Protocol(
         "DiffusionAvatars, table 4",
@@ -126,15 +146,16 @@ PROTOCOLS = {
         ("psnr", "lpips", "jod", "akd", "id"),
         ("psnr", "lpips", "jod", "akd_px", "id"),
         (EMBEDDER, LANDMARKS.format("PIPNet"), "The paper's JOD is FovVideoVDP's."),
-        "persons",
+        **_FILM,
     ),
     "goha-recon": Protocol(
         "GOHA, CelebA reconstruction",
-        "29,954 pictures of CelebA at 512x512 on black",
+        "29,954 pictures of CelebA at 512x512 on black (MODNet)",
         _SELF,
         ("l1", "lpips", "psnr", "ssim", "fid"),
         ("l1", "lpips", "psnr", "ssim", "fid"),
         (UNKNOWN, "The paper's FID is torch-fidelity's. Methods that do not keep the crop need --align."),
+        **_BLACK,
     ),
     "goha-self": Protocol(
         "GOHA, HDTF same identity",
@@ -143,6 +164,7 @@ PROTOCOLS = {
         ("psnr", "ssim", "id", "aed", "akd", "lpips", "l1", "fid"),
         ("psnr", "ssim", "id", "aed", "apd", "akd_px", "lpips", "l1", "fid"),
         (UNKNOWN, EMBEDDER, FITTED, LANDMARKS.format("FAN (68)"), "Methods that do not keep the crop need --align."),
+        **_BLACK,
     ),
     "goha-cross": Protocol(
         "GOHA, cross identity",
@@ -151,6 +173,7 @@ PROTOCOLS = {
         ("id", "aed", "fid"),
         ("id", "aed", "apd", "fid"),
         (UNKNOWN, EMBEDDER, FITTED),
+        **_BLACK,
     ),
 }
 """By the name of --protocol."""

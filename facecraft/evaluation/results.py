@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass, field
 
 from facecraft import __version__
 from facecraft.evaluation.measures import MEASURES
+from facecraft.records import package_versions
 
 SCHEMA = "facecraft-eval/1"
+PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "mediapipe", "lpips", "dlib", "dlib-bin", "transformers")
+"""Whose versions shape a figure; those of JOD stand in its name."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Row:
     name: str
     group: str
     figures: dict[str, float]
-    side: str = ""  # of a protocol: self or cross
+    side: str = ""  # of a protocol: self, cross or expressive
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Results:
     notes: list[str] = field(default_factory=list)
     table: list["TableRow"] = field(default_factory=list)  # of a protocol: ours, then the paper's
     columns: tuple[str, ...] = ()  # of the table
+    options: dict = field(default_factory=dict)
+    by_view: bool = False
 
     @property
     def measures(self) -> list[str]:
@@ -56,29 +62,46 @@ class Results:
         """The groups of pictures, in the order of their first."""
         return list(dict.fromkeys(row.group for row in self.rows))
 
-    def mean(self, measure: str, group: str | None = None, side: str | None = None) -> tuple[float, int]:
-        """Mean over the pictures of a group and side that have the measure, and how many they are; nan for none."""
-        rows = [row for row in self.rows if group in (None, row.group) and side in (None, row.side)]
+    @property
+    def views(self) -> list[str]:
+        """The views that several groups have, where their means are wanted."""
+        groups: dict[str, set[str]] = {}
+        for row in self.rows:
+            groups.setdefault(row.view, set()).add(row.group)
+        return [view for view in groups if view and len(groups[view]) > 1] if self.by_view else []
+
+    def mean(self, measure: str, group: str | None = None, side: str | None = None, view: str | None = None):
+        """Mean over the pictures of a group, side and view that have the measure, and how many they are; nan for none."""
+        rows = [r for r in self.rows if group in (None, r.group) and side in (None, r.side) and view in (None, r.view)]
         values = [v for row in rows if not math.isnan(v := row.figures.get(measure, math.nan))]
         return (sum(values) / len(values) if values else math.nan), len(values)
 
     def mean_of_persons(self, measure: str) -> float:
-        """Mean of the persons' means of their cases' means; the person is the first folder of a case's name."""
-        persons: dict[str, list[float]] = {}
-        for group in self.groups:
-            mean, n = self.mean(measure, group)
-            if n:
-                persons.setdefault(group.split("/")[0], []).append(mean)
-        means = [sum(values) / len(values) for values in persons.values()]
-        return sum(means) / len(means) if means else math.nan
+        """Mean of the persons' means of their cases' means."""
+        means = {group: self.mean(measure, group) for group in self.groups}
+        return mean_of_persons({group: mean for group, (mean, n) in means.items() if n})
+
+    def sections(self) -> dict[str, dict[str, str]]:
+        """Groups, and all as "all": what `mean` is to be taken of; of a protocol apart by side where there are several."""
+        groups = {group: {"group": group} for group in filter(None, self.groups)} | {"all": {}}
+        sides = list(dict.fromkeys(row.side for row in self.rows))
+        if len(sides) < 2 or not self.columns:
+            return groups
+        there = {(row.group, row.side) for row in self.rows}
+        parts = ((label, chosen, side) for label, chosen in groups.items() for side in sides)
+        return {
+            f"{label}, {side}": chosen | {"side": side}
+            for label, chosen, side in parts
+            if label == "all" or (label, side) in there
+        }
 
     def summary(self) -> dict[str, dict[str, dict]]:
-        """Group -> measure -> mean and n; the group "all" has every picture."""
-        table = {}
-        for key, group in [*((group, group) for group in filter(None, self.groups)), ("all", None)]:
-            means = {name: self.mean(name, group) for name in self.measures}
-            table[key] = {name: {"mean": mean, "n": n} for name, (mean, n) in means.items() if n}
-        return table
+        """Section -> measure -> mean and n."""
+        return {label: self._means(**chosen) for label, chosen in self.sections().items()}
+
+    def _means(self, **chosen: str) -> dict[str, dict]:
+        means = {name: self.mean(name, **chosen) for name in self.measures}
+        return {name: {"mean": mean, "n": n} for name, (mean, n) in means.items() if n}
 
     def to_json(self) -> str:
         """metrics.json: infinities as the strings "inf" and "-inf", what could not be measured as null."""
@@ -87,11 +110,14 @@ class Results:
             "facecraft": __version__,
             "title": self.title,
             "count": len(self.rows),
+            "options": self.options,
+            "versions": package_versions(PACKAGES),
             "nets": self.nets,
             "missing": self.missing,
             "notes": self.notes,
             "units": {name: MEASURES[name].unit for name in self.measures},
             "summary": self.summary(),
+            "views": {view: self._means(view=view) for view in self.views},
             "sets": self.sets,
             "table": [asdict(row) for row in self.table],
             "images": [{"name": row.name, "group": row.group} | row.figures for row in self.rows],
@@ -107,6 +133,15 @@ class Results:
             values = [row.figures.get(name, math.nan) for name in self.measures]
             writer.writerow([row.name, row.group, *("" if math.isnan(v) else repr(float(v)) for v in values)])
         return text.getvalue()
+
+
+def mean_of_persons(means: dict[str, float]) -> float:
+    """Mean of the persons' means of their cases' means; the person is the first folder of a case's name. nan for none."""
+    persons: dict[str, list[float]] = {}
+    for group, mean in means.items():
+        persons.setdefault(group.split("/")[0], []).append(mean)
+    averages = [sum(values) / len(values) for values in persons.values()]
+    return sum(averages) / len(averages) if averages else math.nan
 
 
 def json_safe(value):

@@ -26,7 +26,7 @@ class Collector:
 
     def add(self, pair: Pair) -> None:
         """Look at one pair; pairs of one group are frames of one film, in order."""
-        if self.meter.inception and pair.compares != "poses":
+        if self.meter.inception and pair.compares in ("pixels", "persons"):
             self._count(pair)
         if pair.compares != "pixels":
             return
@@ -71,10 +71,13 @@ class Collector:
         return entry
 
     def _jod(self) -> dict:
-        values = [self.meter.video.measure(np.stack(a), np.stack(b), self.fps) for a, b in self.films.values()]
+        films = {
+            group: self.meter.video.measure(np.stack(ours), np.stack(truth), self.fps)
+            for group, (ours, truth) in self.films.items()
+        }
         frames = sum(len(film[0]) for film in self.films.values())
-        caveat = f"mean of {len(values)} films, at most {MOST_FRAMES} frames of each, at {self.fps:g} frames per second"
-        return {"value": float(np.mean(values)), "n": frames, "films": values, "caveat": caveat}
+        caveat = f"mean of {len(films)} films, at most {MOST_FRAMES} frames of each, at {self.fps:g} frames per second"
+        return {"value": float(np.mean(list(films.values()))), "n": frames, "films": films, "caveat": caveat}
 
     def _jitter(self) -> dict:
         ours, theirs = (

@@ -132,7 +132,7 @@ def load_subject(workspace: Workspace, device: torch.device) -> Subject:
     """The finished avatar of a workspace with its photo and truth."""
     source = load_source(workspace)
     avatar = Avatar.load(workspace.require("avatar/avatar.safetensors")).to(device)
-    return Subject(avatar, Shown.over_white(source.image, source.alpha), load_truth(workspace))
+    return Subject(avatar, Shown.over(source.image, source.alpha), load_truth(workspace))
 
 
 def subject_pairs(subject: Subject, region: Region) -> Iterator[Pair]:
@@ -145,7 +145,7 @@ def subject_pairs(subject: Subject, region: Region) -> Iterator[Pair]:
         return
     for view, clothes in zip(subject.truth.views, subject.truth.clothes, strict=True):
         ignored = clothes if region == "head" else None
-        truth = Shown.over_white(view.rgb, view.alpha)
+        truth = Shown.over(view.rgb, view.alpha)
         if view.expression == subject.truth.photo_expression:
             name, shot = view_name(view.camera, view is subject.truth.views[0]), _as_in_photo(subject, view)
             yield _paired(name, VIEWS, show(subject, shot), truth, region, ignored)
@@ -172,7 +172,7 @@ def _as_in_photo(subject: Subject, view: View) -> Shot:
 def show(subject: Subject, shot: Shot) -> Shown:
     """The avatar in a shot, over white, with its alpha."""
     rgba = next(render_shots(subject.avatar, [shot], None))
-    return Shown.over_white(rgba[..., :3], rgba[..., 3])
+    return Shown.over(rgba[..., :3], rgba[..., 3])
 
 
 def view_name(camera: Camera, is_photo: bool = False) -> str:

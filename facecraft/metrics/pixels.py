@@ -111,6 +111,6 @@ def _halve(picture: np.ndarray) -> np.ndarray:
     return picture[:height, :width].reshape(height // 2, 2, width // 2, 2, -1).mean((1, 3))
 
 
-def blank_outside(picture: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """The picture with white where `mask` [H, W] is not set: for measures that want whole pictures."""
-    return picture if mask is None else np.where(mask[..., None], picture, np.float32(1))
+def blank_outside(picture: np.ndarray, mask: np.ndarray | None, grey: float = 1.0) -> np.ndarray:
+    """The picture with one grey, by default white, where `mask` [H, W] is not set: for measures that want whole pictures."""
+    return picture if mask is None else np.where(mask[..., None], picture, np.float32(grey))

@@ -22,9 +22,13 @@ class VideoMetric:
     measure: Callable[[np.ndarray, np.ndarray, float], float]
 
 
-def load_video_metric() -> VideoMetric:
-    """ColorVideoVDP (MIT), else FovVideoVDP (CC BY-NC, as in DiffusionAvatars). DependencyError when neither works here."""
-    for package, module, factory in (("cvvdp", "pycvvdp", "cvvdp"), ("pyfvvdp", "pyfvvdp", "fvvdp")):
+def load_video_metric(first: str = "cvvdp") -> VideoMetric:
+    """ColorVideoVDP (MIT) or FovVideoVDP (CC BY-NC, as in DiffusionAvatars), the one of the package `first` if it is there.
+
+    DependencyError when neither works here.
+    """
+    packages = (("cvvdp", "pycvvdp", "cvvdp"), ("pyfvvdp", "pyfvvdp", "fvvdp"))
+    for package, module, factory in sorted(packages, key=lambda names: names[0] != first):
         if find_spec(module) is None:
             continue
         try:
