@@ -12,6 +12,7 @@ from facecraft.head.texture import Texture, render_textured
 from facecraft.mesh.atlas import make_atlas
 
 SKIN, HAIR, MARK = np.array([0.75, 0.55, 0.45]), np.array([0.25, 0.15, 0.08]), np.array([0.1, 0.2, 0.6])
+CLOTH = np.array([0.15, 0.25, 0.3])
 HAIR_M = 0.02
 
 
@@ -39,8 +40,11 @@ class PhotographedHead:
 
 
 @cache
-def photograph(yaw_deg: float = 0.0, hair: bool = True, size: int = 320) -> PhotographedHead:
-    """Skin, a blue mark on the left cheek, and 2 cm of hair above the ears and behind; light from the upper left."""
+def photograph(
+    yaw_deg: float = 0.0, hair: bool = True, size: int = 320, collar: float | None = None
+) -> PhotographedHead:
+    """Skin, a blue mark on the left cheek, and 2 cm of hair above the ears and behind; light from the upper left; cloth below
+    the height `collar`, m."""
     head = load_head()
     rng = np.random.default_rng(3)
     shape = 0.5 * rng.standard_normal(head.shape_count)
@@ -57,6 +61,8 @@ def photograph(yaw_deg: float = 0.0, hair: bool = True, size: int = 320) -> Phot
     amount = atlas.interpolate(haired[:, None], head.faces.numpy()) * hair
     colours = SKIN + amount * (HAIR - SKIN)
     colours[np.linalg.norm(points - [0.035, -0.045, 0.02], axis=1) < 0.012] = MARK
+    if collar is not None:
+        colours[points[:, 1] < collar] = CLOTH
     texture = Texture(atlas.spread(colours), np.ones((256, 256), np.float32), light)
     yaw = np.radians(yaw_deg)
     eye = 1.2 * np.array([np.sin(yaw), 0.05, np.cos(yaw)])

@@ -2,49 +2,92 @@
 
 Every vertex gets a colour: as seen; or that of the other side of the face, with its tone matched by a membrane over the
 mesh; or that of its surroundings, spread harmonically along the latitudes, which carries hair and caps around the scalp
-and leaves no face on the back. Below the hair line the back of the neck is skin unless long hair covers it.
+and leaves no face on the back. Below the hair line the back of the neck is skin unless long hair covers it. Skin and cloth are
+spread apart from each other and meet at the collar.
 """
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.sparse import coo_matrix, diags
 from scipy.sparse.linalg import splu
+from scipy.spatial import KDTree
 
+from facecraft.head.collar import Collar
 from facecraft.head.model import HeadModel
-from facecraft.head.silhouette import FOOT, LATITUDE_M, NECK_BASE, SKULL, latitudes
+from facecraft.head.silhouette import LATITUDE_M, NECK_BASE, SKULL, ear_vertices, latitudes
 from facecraft.head.surface import SKIN_REGIONS, Surface
 from facecraft.mesh.atlas import sample_pixels
 from facecraft.mesh.geometry import unique_edges
 from facecraft.mesh.light import LUMINANCE
 
 LID_REACH = 0.024  # m around the middle of an eyeball
+EAR_REACH = 0.015  # m around an ear
 EAR_LOBE = -0.075  # m, height above which skin and hair do not mix
 NAPE = -0.05  # m, height down to which hair grows at the back
 EQUATOR = np.pi / 2  # latitude of the ears
 LATITUDE_SPAN = 0.12  # rad over which a colour is a level's
-COLLAR = -0.10  # m, height down to which a neck is bare at the back
-LONG_HAIR = 1.2  # a neck this much wider than a neck is covered by hair
+BARE = -0.10  # m, height down to which a neck without a collar is skin at the back
 UNLIKE = 0.15  # decay of what one side of the face has and the other not, where one is hidden
 
 
-def vertex_colours(
-    head: HeadModel, vertices: np.ndarray, surface: Surface, albedo: np.ndarray, weight: np.ndarray
+def complete_colours(
+    head: HeadModel,
+    vertices: np.ndarray,  # [V, 3] m
+    surface: Surface,
+    albedo: np.ndarray,  # [n, 3]
+    weight: np.ndarray,  # [n] how well each texel was seen
+    collar: Collar | None,
+    long_hair: bool,  # covers the neck
 ) -> np.ndarray:
-    """A colour for every vertex [V, 3]: seen, or mirrored with matched tone, or spread from the neighbours."""
-    count = len(head.template)
+    """A smooth colour [n, 3] for every texel: seen, or mirrored with matched tone, or spread from the neighbours."""
+    heights = vertices[:, 1]
+    scalp = head.vertices_of(("scalp_neck",)).numpy()
+    bare = scalp & (heights < NAPE) & (heights > (BARE if collar is None else -np.inf)) & (not long_hair)
+    if collar is None:
+        return surface.atlas.interpolate(
+            _body_colours(head, vertices, surface, albedo, weight, bare), head.faces.numpy()
+        )
+    covered = collar.covers(surface.positions) * head.faces_of(SKIN_REGIONS).numpy()[surface.atlas.faces]
+    body = _body_colours(head, vertices, surface, albedo, weight * (covered == 0), bare)
+    cloth = _cloth_colours(head, vertices, surface, albedo, weight * (covered == 1))
+    body, cloth = (surface.atlas.interpolate(colours, head.faces.numpy()) for colours in (body, cloth))
+    return body + covered[:, None] * (cloth - body)
+
+
+def _gather(head: HeadModel, surface: Surface, albedo: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colours [V, 3] of the vertices that were seen, and which were [V] bool."""
     corners = head.faces.numpy()[surface.atlas.faces]
-    mass = np.zeros(count)
-    colours = np.zeros((count, 3))
+    mass, colours = np.zeros(len(head.template)), np.zeros((len(head.template), 3))
     for k in range(3):
         w = weight * surface.atlas.barycentrics[:, k] ** 2
         np.add.at(mass, corners[:, k], w)
         np.add.at(colours, corners[:, k], w[:, None] * albedo)
     known = mass > 0.3
     colours[known] /= mass[known, None]
+    return colours, known
+
+
+def _cloth_colours(head: HeadModel, vertices, surface: Surface, albedo, weight) -> np.ndarray:
+    """Colours [V, 3] of what is worn below the collar, on all of the skin."""
+    colours, known = _gather(head, surface, albedo, weight)
+    if not known.any():
+        return colours
     skin = head.vertices_of(SKIN_REGIONS).numpy()
-    scalp = head.vertex_regions.numpy() == head.region_names.index("scalp_neck")
-    bare = scalp & _is_bare_neck(head.template.double().numpy(), vertices)
+    below = skin & (vertices[:, 1] < NAPE)
+    towards = np.tile(colours[known].mean(0), (len(colours), 1))
+    towards[below] = _colour_by_latitude(vertices, colours, known, below)
+    laplacian = _level_laplacian(head, vertices, np.zeros(len(vertices), bool))
+    return spread_harmonically(laplacian, colours, known, skin, 0.01, towards).clip(0, 1)
+
+
+def _body_colours(head: HeadModel, vertices, surface: Surface, albedo, weight, bare: np.ndarray) -> np.ndarray:
+    """Colours [V, 3] of skin and hair; `bare` [V] tells the unseen neck that is skin."""
+    colours, known = _gather(head, surface, albedo, weight)
+    count = len(colours)
+    skin = head.vertices_of(SKIN_REGIONS).numpy()
+    scalp = head.vertices_of(("scalp_neck",)).numpy()
     haired = scalp & (vertices[:, 1] > NAPE)
+    known &= ~(scalp & _is_near_ears(head))  # an ear that stands out more than the head's is seen there
     laplacian = _level_laplacian(head, vertices, bare)
     mirror = head.mirror.numpy()
     both = known & known[mirror] & skin
@@ -55,14 +98,22 @@ def vertex_colours(
     known |= borrowed
     faces_skin = head.vertex_regions.numpy() == head.region_names.index("face")
     pull, towards = np.full(count, 1e-6), np.tile(colours[known].mean(0) if known.any() else 0.5, (count, 1))
-    for part, strength, like in ((bare, 0.05, faces_skin), (_lids(head), 0.6, faces_skin)):
-        if (known & like).any():
-            pull[part], towards[part] = strength, np.median(colours[known & like], 0)
+    beside = faces_skin & (vertices[:, 1] < NAPE)
+    for part, strength in ((beside, 0.02), (bare, 0.05), (_lids(head), 0.6)):
+        if (known & faces_skin).any():
+            pull[part], towards[part] = strength, np.median(colours[known & faces_skin], 0)
     body = skin & ~faces_skin & ~bare & (vertices[:, 1] < NAPE)
     for part in (haired, body):
         if (known & part).any():
             pull[part], towards[part] = 0.01, _colour_by_latitude(vertices, colours, known & part, part)
     return spread_harmonically(laplacian, colours, known, skin, pull, towards).clip(0, 1)
+
+
+def _is_near_ears(head: HeadModel) -> np.ndarray:
+    """Vertices [V] bool within EAR_REACH of an ear."""
+    template = head.template.double().numpy()
+    ears = KDTree(template[ear_vertices(head, 1) | ear_vertices(head, -1)])
+    return ears.query(template)[0] < EAR_REACH
 
 
 def _lids(head: HeadModel) -> np.ndarray:
@@ -71,20 +122,6 @@ def _lids(head: HeadModel) -> np.ndarray:
     middles = [template[regions == head.region_names.index(f"eyeball_{side}")].mean(0) for side in "LR"]
     near = np.min([np.linalg.norm(template - middle, axis=1) for middle in middles], 0) < LID_REACH
     return near & (regions == head.region_names.index("face"))
-
-
-def _is_bare_neck(template: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Which `points` [n, 3] of scalp and neck show skin: below the hair line, above a collar, not under long hair.
-
-    `template` [n, 3] are the same points of the mean head.
-    """
-    return (points[:, 1] < NAPE) & (points[:, 1] > COLLAR) & ~_is_under_hair(template, points)
-
-
-def _is_under_hair(template: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Which `points` [n, 3] of the neck the matte has pushed out, away from the same points of the mean head."""
-    arms, usual = (np.linalg.norm((p - FOOT)[:, ::2], axis=1) for p in (points, template))
-    return arms > LONG_HAIR * usual
 
 
 def _colour_by_latitude(vertices: np.ndarray, colours: np.ndarray, known: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -147,13 +184,11 @@ def spread_harmonically(laplacian, values, known, where, pull=0.0, towards=0.0) 
     return out
 
 
-def hair_detail(head: HeadModel, surface: Surface, image: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def hair_detail(head: HeadModel, surface: Surface, image: np.ndarray, seen: np.ndarray, long_hair: bool) -> np.ndarray:
     """Relative brightness [n] of strands on the unseen scalp, as strong as those that the photo shows."""
     out = np.zeros(len(seen))
-    template = surface.atlas.interpolate(head.template.double().numpy(), head.faces.numpy())
     scalp = surface.regions == head.region_names.index("scalp_neck")
-    scalp &= (surface.positions[:, 1] > NAPE) | _is_under_hair(template, surface.positions)
-    scalp &= surface.positions[:, 1] > NECK_BASE + 0.08
+    scalp &= surface.positions[:, 1] > (NECK_BASE + 0.08 if long_hair else NAPE)
     source = scalp & (seen > 0.6)
     if source.sum() < 2000:
         return out

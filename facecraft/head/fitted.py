@@ -18,7 +18,7 @@ from facecraft.head.fit import LandmarkFit, fit_together, pose_vertices
 from facecraft.head.model import HeadModel, load_head
 from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
-from facecraft.head.silhouette import coverage, fit_silhouette
+from facecraft.head.silhouette import coverage, fit_silhouette, has_long_hair
 from facecraft.head.texture import Texture, make_texture, render_textured
 from facecraft.image import SYNTHETIC, write_png
 from facecraft.mesh.raster import rasterize_mesh
@@ -122,11 +122,12 @@ def fit_head(
 def complete_fit(head: HeadModel, fit: LandmarkFit, image, alpha, texture_size: int = 1024) -> FittedHead:
     """Hair shell and texture on a head whose face is fitted; `image` [H, W, 3], `alpha` [H, W]."""
     vertices = fit.vertices(head)
+    long_hair = has_long_hair(head, vertices, fit.camera, alpha)
     offsets = fit_silhouette(head, vertices, fit.camera, alpha)
     vertices = fit.vertices(head, offsets)
     mask = rasterize_mesh(fit.camera.project(vertices), head.faces.numpy(), *alpha.shape).mask
     log.info(f"silhouette covers the matte with an IoU of {coverage(mask, alpha):.3f}")
-    texture = make_texture(head, vertices, fit.camera, image, alpha, texture_size)
+    texture = make_texture(head, vertices, fit.camera, image, alpha, texture_size, long_hair)
     return FittedHead(head, fit.camera, fit.shape, fit.expression, fit.gaze, offsets, texture, fit.errors_px)
 
 

@@ -31,6 +31,7 @@ REACH_OUT, REACH_IN = 0.24, 0.06  # m, how far a vertex may move
 RIM_PX = 2.5  # a vertex this close to the outline defines it
 STIFF, SUPPLE = 8.0, 2.5  # weight of bending
 OUTLIER = 0.012  # m from the stiff solution
+MOUTH, BESIDE, LONG_HAIR = (-0.065, -0.045), 4e-3, 8e-3  # m: heights, from the head on, and mean width of long hair
 UNSEEN = 0.02  # pull of unseen hair towards the thickness of the rim
 
 
@@ -108,6 +109,24 @@ def coverage(mask: np.ndarray, alpha: np.ndarray) -> float:
     return float((mask & matte).sum() / max((mask | matte).sum(), 1))
 
 
+def has_long_hair(head: HeadModel, vertices: np.ndarray, camera: Camera, alpha: np.ndarray) -> bool:
+    """Whether the matte [H, W] is wider than the bare head `vertices` [V, 3] on both sides at the height of the mouth."""
+    T, (h, w) = camera.T_camera_world, alpha.shape
+    y, x = np.mgrid[:h, :w] + 0.5
+    depth = T[2, 3]
+    rays = np.stack([(x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy, np.ones_like(x)], -1)
+    height = (rays * depth - T[:3, 3]) @ T[:3, 1]  # of what each pixel shows, as far away as the head
+    face = head.faces.numpy()[head.faces_of(("face", "eyeball_L", "eyeball_R")).numpy()]
+    mask = rasterize_mesh(camera.project(vertices), face, h, w).mask
+    if not mask.any():
+        return False
+    px_per_m, middle = camera.fx / depth, x[mask].mean()
+    beside = (height > MOUTH[0]) & (height < MOUTH[1]) & (alpha > 0.5)
+    beside &= distance_transform_edt(~mask) > BESIDE * px_per_m
+    areas = [(beside & side).sum() / px_per_m**2 for side in (x < middle, x > middle)]
+    return min(areas) > LONG_HAIR * (MOUTH[1] - MOUTH[0])
+
+
 def latitudes(vertices: np.ndarray) -> np.ndarray:
     """Angle [V] from the crown, pi/2 at the skull's equator, going on down the neck by LATITUDE_M per radian."""
     axis = FOOT - SKULL
@@ -129,12 +148,16 @@ def _make_shell(head: HeadModel, vertices: np.ndarray) -> _Shell:
     return _Shell(rays, latitudes(vertices), ears, held, rays[:, 2], laplacian)
 
 
+def ear_vertices(head: HeadModel, side: int) -> np.ndarray:
+    """Skin [V] bool of the ear at the subject's left (1) or right (-1) and of what is behind it."""
+    x, y, z = head.template.double().numpy().T
+    skin = head.vertices_of(("face", "scalp_neck")).numpy()
+    return skin & (side * x > 0.06) & (y > -0.075) & (y < 0.035) & (z > -0.125) & (z < -0.055)
+
+
 def _find_ear(head: HeadModel, laplacian, held: np.ndarray, side: int) -> _Ear:
     """The ear at the subject's left (1) or right (-1), as far as it is not held with the face."""
-    x, y, z = head.template.double().numpy().T
-    skin = np.isin(head.vertex_regions.numpy(), [head.region_names.index(name) for name in ("face", "scalp_neck")])
-    skin &= held < 0.5
-    ear = np.flatnonzero(skin & (side * x > 0.06) & (y > -0.075) & (y < 0.035) & (z > -0.125) & (z < -0.055))
+    ear = np.flatnonzero(ear_vertices(head, side) & (held < 0.5))
     rows = laplacian[ear].tocsc()
     outside = np.ones(laplacian.shape[0])
     outside[ear] = 0

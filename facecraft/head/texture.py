@@ -12,7 +12,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from facecraft.camera import Camera
-from facecraft.head.completion import hair_detail, vertex_colours
+from facecraft.head.collar import GRAZING, find_collar
+from facecraft.head.completion import complete_colours, hair_detail
 from facecraft.head.highlights import find_highlights
 from facecraft.head.interior import paint_interior
 from facecraft.head.model import HeadModel
@@ -43,6 +44,7 @@ def make_texture(
     image: np.ndarray,  # [H, W, 3] in [0, 1]
     alpha: np.ndarray,  # [H, W]
     size: int = 1024,
+    long_hair: bool = False,  # covers the neck at the back
 ) -> Texture:
     """The head's texture from one photo."""
     surface = locate_surface(head, vertices, camera, size)
@@ -63,9 +65,13 @@ def make_texture(
     albedo = photo / shade(surface.shading_normals, light)[:, None]
     albedo -= find_highlights(head, surface, albedo, seen)[:, None]
 
-    base = vertex_colours(head, vertices, surface, albedo, glimpsed)
-    filled = _complete(head, surface, albedo, seen, base)
-    filled += hair_detail(head, surface, image, seen)[:, None] * filled
+    collar = find_collar(head, surface, albedo, glimpsed)
+    if collar and not long_hair:
+        astray = collar.astray(surface, albedo)
+        seen, glimpsed = seen * ~(astray & (surface.facing < GRAZING)), glimpsed * ~astray
+    smooth = complete_colours(head, vertices, surface, albedo, glimpsed, collar, long_hair)
+    filled = _add_mirrored_detail(head, surface, albedo, seen, smooth)
+    filled += hair_detail(head, surface, image, seen, long_hair)[:, None] * filled
     colours = seen[:, None] * albedo + (1 - seen[:, None]) * filled
     colours = paint_interior(head, surface.atlas, surface.regions, colours, seen)
     atlas = surface.atlas
@@ -103,10 +109,9 @@ def _estimate_light(head: HeadModel, surface: Surface, photo: np.ndarray, seen: 
     return fit_light(surface.shading_normals[skin], photo[skin] @ LUMINANCE)
 
 
-def _complete(head: HeadModel, surface: Surface, albedo, seen, base: np.ndarray) -> np.ndarray:
-    """Colours [n, 3] of unseen texels: the smooth base plus what the other side shows on top of its own base."""
+def _add_mirrored_detail(head: HeadModel, surface: Surface, albedo, seen, smooth: np.ndarray) -> np.ndarray:
+    """Colours [n, 3] of unseen texels: the `smooth` ones [n, 3] plus what the other side shows on top of its own."""
     atlas, faces = surface.atlas, head.faces.numpy()
-    smooth = atlas.interpolate(base, faces)
     other = mirror_texels(atlas, faces, head.faces_uv.numpy(), head.uvs.numpy(), head.mirror.numpy())
     detail = atlas.spread(np.concatenate([(albedo - smooth) * seen[:, None], seen[:, None]], 1))
     return smooth + sample_texture(detail, other)[:, :3]

@@ -1,0 +1,90 @@
+"""Where clothes end at the neck: one height around it, so that hidden sides get skin above it and cloth below.
+
+Seen texels are skin when their colour is the face's median at some brightness. The collar is the upper envelope of the others
+around the axis of the neck; where the photo does not see it, it goes on from its ends and is no lower than usual at the back.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+from facecraft.head.model import HeadModel
+from facecraft.head.silhouette import FOOT
+from facecraft.head.surface import Surface
+
+JAW = -0.05  # m, height from which down a neck may be dressed
+LOWEST = -0.22  # m, height down to which skin tells that nothing is worn
+BACK = -0.10  # m, least height of a collar at the back
+BINS, BIN_TEXELS = 48, 12  # around the neck, and how many texels of cloth make an edge
+STEADY = 7  # bins whose median is the collar
+ENVELOPE = 95  # percentile
+SHADES, UNLIKE = (0.5, 1.3), 0.13  # brightness of skin against its median, and the distance of other colours
+DRESSED = 0.25  # least share of cloth on neck and chest
+SOFT_M, MARGIN_M = 1.5e-3, 5e-3  # of the edge of the cloth, and above it
+GRAZING = 0.7  # cosine below which what stands off the neck hides it
+
+
+@dataclass(frozen=True)
+class Collar:
+    """Height [BINS] m of the collar at azimuths around the neck, from -pi on; the back is at -pi."""
+
+    heights: np.ndarray
+    skin: np.ndarray  # [3] colour of the face
+
+    def covers(self, points: np.ndarray) -> np.ndarray:
+        """How far points [n, 3] of the skin below the jaw are under cloth, 0..1."""
+        return np.clip(0.5 - self.rise(points) / (2 * SOFT_M), 0, 1)
+
+    def rise(self, points: np.ndarray) -> np.ndarray:
+        """Height [n] m of points [n, 3] above the collar."""
+        return points[:, 1] - np.interp(_azimuths(points), _bins(), self.heights, period=2 * np.pi)
+
+    def astray(self, surface: Surface, albedo: np.ndarray) -> np.ndarray:
+        """Which texels [n] of the bare neck do not look like skin, or are too near to the cloth to tell."""
+        rise = self.rise(surface.positions)
+        neck = (surface.positions[:, 1] < JAW) & (rise > -SOFT_M)
+        return neck & (~resembles(albedo, self.skin) | (rise < MARGIN_M))
+
+
+def find_collar(head: HeadModel, surface: Surface, albedo: np.ndarray, seen: np.ndarray) -> Collar | None:
+    """The collar that the photo shows, None when neck and shoulders are bare; `albedo` [n, 3], `seen` [n] in 0..1."""
+    y, face = surface.positions[:, 1], surface.regions == head.region_names.index("face")
+    clear = seen > 0.5
+    skin = face & clear & (y > JAW)
+    dressed = clear & (y < JAW - 0.03)
+    if skin.sum() < 500 or dressed.sum() < 500:
+        return None
+    cloth = dressed & ~resembles(albedo, np.median(albedo[skin], 0))
+    if cloth[dressed & (y > LOWEST)].mean() < DRESSED:
+        return None
+    azimuths = _azimuths(surface.positions)
+    bins = np.round((azimuths + np.pi) / (2 * np.pi) * BINS).astype(int) % BINS
+    heights = np.full(BINS, np.nan)
+    for b in np.unique(bins[cloth]):
+        here = y[cloth & (bins == b)]
+        if len(here) >= BIN_TEXELS:
+            heights[b] = np.percentile(here, ENVELOPE)
+    found = np.isfinite(heights)
+    if not found.any():
+        return None
+    heights = np.interp(_bins(), _bins()[found], heights[found], period=2 * np.pi)
+    heights = median_filter(heights, STEADY, mode="wrap")
+    behind = 0.5 - 0.5 * np.cos(_bins())  # 1 at the back
+    lowest = np.where(found, -1.0, BACK - 0.05 * (1 - behind))
+    return Collar(np.maximum(heights, lowest), np.median(albedo[skin], 0))
+
+
+def resembles(colours: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Which `colours` [n, 3] are `colour` [3] at some brightness."""
+    shade = np.clip(colours @ colour / (colour @ colour), *SHADES)
+    return np.linalg.norm(colours - shade[:, None] * colour, axis=1) < UNLIKE * np.linalg.norm(colour)
+
+
+def _azimuths(points: np.ndarray) -> np.ndarray:
+    """Around the axis of the neck: 0 in front, positive to the subject's left, rad."""
+    return np.arctan2(points[:, 0] - FOOT[0], points[:, 2] - FOOT[2])
+
+
+def _bins() -> np.ndarray:
+    return -np.pi + 2 * np.pi * np.arange(BINS) / BINS

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from photographed_head import CLOTH, HAIR, SKIN, photograph
+
+from facecraft.head.collar import find_collar, resembles
+from facecraft.head.fit import pose_vertices
+from facecraft.head.silhouette import has_long_hair
+from facecraft.head.surface import locate_surface
+from facecraft.head.texture import make_texture
+from facecraft.mesh.atlas import make_atlas, sample_pixels
+
+COLLAR = -0.13
+SIZE = 512
+
+
+@pytest.fixture(scope="module")
+def dressed():
+    return photograph(0, collar=COLLAR, size=400)
+
+
+def seen_surface(true):
+    surface = locate_surface(true.head, true.vertices, true.camera, SIZE)
+    return surface, sample_pixels(true.image, surface.pixels), (surface.facing > 0.4).astype(float)
+
+
+def test_the_collar_is_found_where_it_is(dressed):
+    surface, photo, seen = seen_surface(dressed)
+    collar = find_collar(dressed.head, surface, photo, seen)
+    template = surface.atlas.interpolate(dressed.head.template.double().numpy(), dressed.head.faces.numpy())
+    error = np.abs(template[:, 1] - COLLAR)
+    neck = (seen > 0) & (np.abs(template[:, 0]) < 0.05) & (template[:, 2] < -0.01) & (error > 0.005) & (error < 0.02)
+    found = collar.covers(surface.positions[neck]) > 0.5
+    assert neck.sum() > 200
+    assert ((template[neck, 1] < COLLAR) == found).mean() > 0.9
+    assert collar.skin == pytest.approx(np.median(photo[(seen > 0) & (surface.positions[:, 1] > -0.05)], 0), abs=0.1)
+
+
+def test_bare_shoulders_have_no_collar():
+    bare = photograph(0)
+    assert find_collar(bare.head, *seen_surface(bare)) is None
+
+
+def test_the_hidden_neck_is_skin_above_cloth(dressed):
+    texture = make_texture(dressed.head, dressed.vertices, dressed.camera, dressed.image, dressed.alpha, SIZE)
+    atlas = make_atlas(dressed.head.uvs.numpy(), dressed.head.faces_uv.numpy(), SIZE)
+    points = atlas.interpolate(dressed.vertices, dressed.head.faces.numpy())
+    albedo = texture.albedo[atlas.rows, atlas.columns]
+    hidden = texture.seen[atlas.rows, atlas.columns] < 0.05
+    back = hidden & (points[:, 2] < -0.12) & (np.abs(points[:, 0]) < 0.04)
+    levels = ((-0.02, 0.03, HAIR), (-0.09, -0.065, SKIN), (-0.18, -0.12, CLOTH))
+    for low, high, colour in levels:
+        here = albedo[back & (points[:, 1] > low) & (points[:, 1] < high)]
+        assert len(here) > 50
+        distances = [np.linalg.norm(here.mean(0) - other) for other in (HAIR, SKIN, CLOTH)]
+        assert np.linalg.norm(here.mean(0) - colour) == min(distances) < 0.12
+
+
+def test_skin_is_told_from_cloth_at_any_brightness():
+    colours = np.stack([0.6 * SKIN, SKIN, 1.2 * SKIN, CLOTH, np.ones(3), np.zeros(3)])
+    assert resembles(colours, SKIN).tolist() == [True, True, True, False, False, False]
+
+
+def test_hair_beside_the_mouth_covers_the_neck_and_a_suit_does_not(dressed):
+    bald = pose_vertices(dressed.head, dressed.shape, dressed.expression, np.zeros((2, 2)))
+    assert not has_long_hair(dressed.head, bald, dressed.camera, dressed.alpha)
+    h, w = dressed.alpha.shape
+    top, bottom = dressed.camera.project(np.array([[0, 0.05, -0.05], [0, -0.12, -0.05]]))[:, 1].astype(int)
+    left, right = dressed.camera.project(np.array([[-0.11, 0, -0.05], [0.11, 0, -0.05]]))[:, 0].astype(int)
+    curtain = np.zeros((h, w))
+    curtain[top:bottom, left:right] = 1
+    assert has_long_hair(dressed.head, bald, dressed.camera, np.maximum(dressed.alpha, curtain))
+    one_side = np.where(np.arange(w) < w / 2, curtain, 0)
+    assert not has_long_hair(dressed.head, bald, dressed.camera, np.maximum(dressed.alpha, one_side))
+    low = np.where(np.arange(h)[:, None] > bottom, 1.0, 0.0)
+    assert not has_long_hair(dressed.head, bald, dressed.camera, np.maximum(dressed.alpha, low))
