@@ -58,21 +58,28 @@ def find_collar(head: HeadModel, surface: Surface, albedo: np.ndarray, seen: np.
     cloth = dressed & ~resembles(albedo, np.median(albedo[skin], 0))
     if cloth[dressed & (y > LOWEST)].mean() < DRESSED:
         return None
-    azimuths = _azimuths(surface.positions)
-    bins = np.round((azimuths + np.pi) / (2 * np.pi) * BINS).astype(int) % BINS
-    heights = np.full(BINS, np.nan)
-    for b in np.unique(bins[cloth]):
-        here = y[cloth & (bins == b)]
-        if len(here) >= BIN_TEXELS:
-            heights[b] = np.percentile(here, ENVELOPE)
+    heights = _envelope(surface.positions[cloth])
     found = np.isfinite(heights)
     if not found.any():
         return None
     heights = np.interp(_bins(), _bins()[found], heights[found], period=2 * np.pi)
     heights = median_filter(heights, STEADY, mode="wrap")
+    # the outline follows the matte: cloth there is no shadow of the chin
+    heights = np.fmax(heights, _envelope(surface.positions[cloth & ~face]))
     behind = 0.5 - 0.5 * np.cos(_bins())  # 1 at the back
     lowest = np.where(found, -1.0, BACK - 0.05 * (1 - behind))
     return Collar(np.maximum(heights, lowest), np.median(albedo[skin], 0))
+
+
+def _envelope(points: np.ndarray) -> np.ndarray:
+    """Upper end [BINS] of points [n, 3] around the neck, NaN where there are too few."""
+    bins = np.round((_azimuths(points) + np.pi) / (2 * np.pi) * BINS).astype(int) % BINS
+    heights = np.full(BINS, np.nan)
+    for b in np.unique(bins):
+        here = points[bins == b, 1]
+        if len(here) >= BIN_TEXELS:
+            heights[b] = np.percentile(here, ENVELOPE)
+    return heights
 
 
 def resembles(colours: np.ndarray, colour: np.ndarray) -> np.ndarray:

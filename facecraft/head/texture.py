@@ -68,7 +68,10 @@ def make_texture(
     collar = find_collar(head, surface, albedo, glimpsed)
     if collar and not long_hair:
         astray = collar.astray(surface, albedo)
-        seen, glimpsed = seen * ~(astray & (surface.facing < GRAZING)), glimpsed * ~astray
+        glimpsed = glimpsed * ~astray
+        seen = seen * ~(
+            astray & face & (surface.facing < GRAZING)
+        )  # the outline of the shoulders is as the photo shows it
     smooth = complete_colours(head, vertices, surface, albedo, glimpsed, collar, long_hair)
     filled = _add_mirrored_detail(head, surface, albedo, seen, smooth)
     filled += hair_detail(head, surface, image, seen, long_hair)[:, None] * filled
