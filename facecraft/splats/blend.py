@@ -9,12 +9,11 @@ from torch import Tensor
 
 from facecraft.splats.kernels import MOMENTS, blend_tiles, blend_tiles_backward
 from facecraft.splats.scratch import scratch
-from facecraft.splats.simd import LANES, broadcast, load, prefetch, store
+from facecraft.splats.simd import LANES, broadcast, load, store
 from facecraft.splats.threads import run_parts
 from facecraft.splats.tiles import L11, list_tiles
 
 _PARTS = 32
-_AHEAD = 8
 _OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp"})
 
 
@@ -41,19 +40,21 @@ class Blend(torch.autograd.Function):
             ctx.tiles.append(tiles)
             ctx.ends.append(ends)
         ctx.save_for_backward(means2d, conics, colors, opacities, backgrounds, image, alphas)
+        ctx.set_materialize_grads(False)
         return image, alphas
 
     @staticmethod
     def backward(ctx, v_image, v_alphas):
         means2d, conics, colors, opacities, backgrounds, image, alphas = ctx.saved_tensors
-        v_means2d, v_conics, v_colors, v_opacities = (
-            torch.empty(t.shape) for t in (means2d, conics, colors, opacities)
-        )
-        spread = torch.empty(means2d.shape) if ctx.absgrad else None
+        v_image, v_alphas = (_or_zeros(v, like) for v, like in ((v_image, image), (v_alphas, alphas)))
+        all_seen = all(len(tiles.order) == means2d.shape[1] for tiles in ctx.tiles)
+        blank = torch.empty if all_seen else torch.zeros
+        v_means2d, v_conics, v_colors, v_opacities = (blank(t.shape) for t in (means2d, conics, colors, opacities))
+        spread = blank(means2d.shape) if ctx.absgrad else None
         for c, (tiles, ends) in enumerate(zip(ctx.tiles, ctx.ends, strict=True)):
             upstream = [_array(t[c]) for t in (image, alphas, v_image, v_alphas)]
             grads, slot_spread = _slot_grads(tiles, ends, tuple(_array(backgrounds[c])), upstream, ctx.absgrad)
-            owners = (tiles.ranks, tiles.starts)
+            owners = (tiles.order, tiles.starts)
             results = [t[c].numpy() for t in (v_means2d, v_conics, v_colors, v_opacities)]
             run_parts(_sum_slots, _PARTS, *owners, _array(conics[c]), _array(opacities[c]), grads, *results)
             if ctx.absgrad:
@@ -65,6 +66,15 @@ class Blend(torch.autograd.Function):
         if ctx.needs_input_grad[6]:
             v_backgrounds = ((1 - alphas)[..., None] * v_image).sum((1, 2))
         return v_means2d, v_conics, None, None, v_colors, v_opacities, v_backgrounds, None, None, None
+
+
+def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
+    """What autograd would make of a missing gradient, in memory that is used again."""
+    if gradient is not None:
+        return gradient
+    zeros = scratch("zeros", like.shape)
+    zeros.fill(0)
+    return torch.from_numpy(zeros)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -81,20 +91,12 @@ def _slot_grads(tiles, ends, background, upstream, absgrad):
 
 
 @njit(**_OPTIONS)
-def _sum_slots(part, parts, ranks, starts, conics, opacities, grads, v_means2d, v_conics, v_colors, v_opacities):
-    """Sum the slots of each Gaussian, and turn moments of d loss / d log(alpha) into gradients of its parameters."""
-    N, D = v_colors.shape
-    size = MOMENTS + D
+def _sum_slots(part, parts, order, starts, conics, opacities, grads, v_means2d, v_conics, v_colors, v_opacities):
+    """Sum the slots of each Gaussian that is seen, and turn moments of d loss / d log(alpha) into gradients of its parameters."""
+    M, size = order.shape[0], MOMENTS + v_colors.shape[1]
     sums = np.empty(size + 2 * LANES, np.float32)
-    for i in range(part * N // parts, (part + 1) * N // parts):
-        if i + _AHEAD < N:
-            ahead = np.intp(starts[max(ranks[i + _AHEAD], 0)]) * size
-            prefetch(grads, ahead)
-            prefetch(grads, ahead + 2 * LANES)
-        r, opacity = ranks[i], opacities[i]
-        first = end = np.intp(0)
-        if r >= 0:
-            first, end = np.intp(starts[r]) * size, np.intp(starts[r + 1]) * size
+    for r in range(part * M // parts, (part + 1) * M // parts):
+        i, first, end = order[r], np.intp(starts[r]) * size, np.intp(starts[r + 1]) * size
         for k in range(0, size, 2 * LANES):
             low = high = broadcast(np.float32(0))
             for at in range(first + k, end + k, size):
@@ -105,22 +107,19 @@ def _sum_slots(part, parts, ranks, starts, conics, opacities, grads, v_means2d, 
         v_means2d[i, 0] = a * sums[1] + b * sums[2]
         v_means2d[i, 1] = b * sums[1] + c * sums[2]
         v_conics[i, 0], v_conics[i, 1], v_conics[i, 2] = -0.5 * sums[3], -sums[4], -0.5 * sums[5]
-        v_opacities[i] = sums[0] / opacity if first < end else np.float32(0)
-        for k in range(D):
+        v_opacities[i] = sums[0] / opacities[i] if first < end else np.float32(0)
+        for k in range(v_colors.shape[1]):
             v_colors[i, k] = sums[MOMENTS + k]
 
 
 @njit(**_OPTIONS)
-def _sum_spread(part, parts, ranks, starts, records, record_size, slot_spread, spread):
-    N = ranks.shape[0]
+def _sum_spread(part, parts, order, starts, records, record_size, slot_spread, spread):
+    M = order.shape[0]
     factor = 2 * math.log(2.0)
-    for i in range(part * N // parts, (part + 1) * N // parts):
-        spread[i, 0] = spread[i, 1] = 0
-        r = ranks[i]
-        if r >= 0:
-            x, y = np.float32(0), np.float32(0)
-            for slot in range(starts[r], starts[r + 1]):
-                x += slot_spread[2 * slot]
-                y += slot_spread[2 * slot + 1]
-            spread[i, 0] = factor * x * records[r * record_size + L11]
-            spread[i, 1] = factor * y
+    for r in range(part * M // parts, (part + 1) * M // parts):
+        x, y = np.float32(0), np.float32(0)
+        for slot in range(starts[r], starts[r + 1]):
+            x += slot_spread[2 * slot]
+            y += slot_spread[2 * slot + 1]
+        spread[order[r], 0] = factor * x * records[r * record_size + L11]
+        spread[order[r], 1] = factor * y

@@ -20,11 +20,11 @@ from facecraft.splats.channels import (
     store_totals,
     zeros_like,
 )
+from facecraft.splats.exponentials import exp2
 from facecraft.splats.simd import (
     absolute,
     any_lane,
     broadcast,
-    exp2,
     lane_numbers,
     load,
     minimum,

@@ -2,6 +2,7 @@
 
 EWA splatting (Zwicker et al. 2001) as in 3D Gaussian Splatting (Kerbl et al. 2023), with gsplat 1.5.3's culling and clamped
 Jacobian. Inputs and results are float32, the arithmetic float64: a needle's determinant cancels most digits of float32.
+Eight Gaussians are projected at once: points, matrices and conics below are tuples of `float64x8`.
 """
 
 import math
@@ -11,9 +12,13 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from facecraft.splats.exponentials import log2
+from facecraft.splats.rows import add_columns, load_rows, store_rows
+from facecraft.splats.simd import LANES, lane_numbers, maximum, minimum, root, round_up, select, total
 from facecraft.splats.threads import run_parts
 
 ALPHA_MIN = 1.0 / 255.0
+_ONE, _TWO, _THREE, _FOUR = (0,), (0, 0), (0, 0, 0), (0, 0, 0, 0)
 _PARTS = 16
 _OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp"})
 _inline = njit(error_model="numpy", fastmath={"contract", "arcp"}, forceinline=True)
@@ -61,12 +66,11 @@ class Projection(torch.autograd.Function):
 def _camera_row(viewmat: Tensor, K: Tensor, width: int, height: int, *limits: float) -> np.ndarray:
     """What the kernels need to know of a camera, float64 [26]: rows of the 3x4 pose, intrinsics, slopes, size, and the
     limits near, far, radius_clip, eps2d."""
-    fx, fy, cx, cy = (float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    (fx, _, cx), (_, fy, cy), _ = K.tolist()
     # the Jacobian is taken at most 30 % of half the field of view outside the picture (Kerbl et al., released code)
     margin_x, margin_y = 0.15 * width / fx, 0.15 * height / fy
     slopes = (-cx / fx - margin_x, (width - cx) / fx + margin_x, -cy / fy - margin_y, (height - cy) / fy + margin_y)
-    pose = viewmat[:3].detach().double().numpy().ravel()
-    return np.array([*pose, fx, fy, cx, cy, *slopes, width, height, *limits])
+    return np.array([*viewmat[:3].flatten().tolist(), fx, fy, cx, cy, *slopes, width, height, *limits])
 
 
 @_inline
@@ -85,15 +89,10 @@ def _cross_rows(a, M):
 
 
 @_inline
-def _triple(array, i):
-    return np.float64(array[i, 0]), np.float64(array[i, 1]), np.float64(array[i, 2])
-
-
-@_inline
-def _unit_quat(quats, i):
+def _unit_quat(q):
     """Normalised quaternion wxyz and 1 / its former length."""
-    w, x, y, z = np.float64(quats[i, 0]), np.float64(quats[i, 1]), np.float64(quats[i, 2]), np.float64(quats[i, 3])
-    inverse = 1.0 / math.sqrt(w * w + x * x + y * y + z * z)
+    w, x, y, z = q
+    inverse = 1.0 / root(w * w + x * x + y * y + z * z)
     return (w * inverse, x * inverse, y * inverse, z * inverse), inverse
 
 
@@ -123,7 +122,8 @@ def _in_camera(camera, mean):
 def _slopes(camera, point, inverse_z):
     """x / z and y / z at which the Jacobian is taken."""
     x, y, _ = point
-    return min(max(x * inverse_z, camera[16]), camera[17]), min(max(y * inverse_z, camera[18]), camera[19])
+    slope_x = minimum(maximum(x * inverse_z, camera[16]), camera[17])
+    return slope_x, minimum(maximum(y * inverse_z, camera[18]), camera[19])
 
 
 @_inline
@@ -153,41 +153,31 @@ def _scaled(a, s):
 @njit(**_OPTIONS)
 def _project(part, parts, means, quats, scales, opacities, camera, means2d, conics, depths, radii):
     N = means.shape[0]
-    width, height, near, far, radius_clip, eps2d = (
-        camera[20],
-        camera[21],
-        camera[22],
-        camera[23],
-        camera[24],
-        camera[25],
-    )
-    for i in range(part * N // parts, (part + 1) * N // parts):
-        point = _in_camera(camera, _triple(means, i))
-        depths[i] = point[2]
-        means2d[i, 0] = means2d[i, 1] = conics[i, 0] = conics[i, 1] = conics[i, 2] = 0
-        radii[i, 0] = radii[i, 1] = 0
-        if not (point[2] > near and point[2] < far) or not opacities[i] >= np.float32(ALPHA_MIN):
-            continue
+    cx, cy, width, height = camera[14], camera[15], camera[20], camera[21]
+    near, far, radius_clip, eps2d = camera[22], camera[23], camera[24], camera[25]
+    last = (part + 1) * N // parts - 1
+    for row in range(part * N // parts, last + 1, LANES):
+        point = _in_camera(camera, load_rows(means, row, last, _THREE))
+        (opacity,) = load_rows(opacities, row, last, _ONE)
+        seen = (point[2] > near) & (point[2] < far) & (opacity >= np.float32(ALPHA_MIN))
         inverse_z = 1.0 / point[2]
-        q, _ = _unit_quat(quats, i)
-        R, s, T = _rotation(q), _triple(scales, i), _times_view(_jacobian(camera, point, inverse_z), _view(camera))
+        q, _ = _unit_quat(load_rows(quats, row, last, _FOUR))
+        R, s = _rotation(q), load_rows(scales, row, last, _THREE)
+        T = _times_view(_jacobian(camera, point, inverse_z), _view(camera))
         p0, p1 = _scaled(_cross_rows(T[0], R), s), _scaled(_cross_rows(T[1], R), s)
         xx, xy, yy = _dot(p0, p0) + eps2d, _dot(p0, p1), _dot(p1, p1) + eps2d
         det = xx * yy - xy * xy
-        if not det > 0:
-            continue
         # where alpha falls under 1/255; 3.33 sigma is that of opacity 1
-        reach = min(3.33, math.sqrt(2 * math.log(opacities[i] / np.float32(ALPHA_MIN))))
-        rx, ry = math.ceil(reach * math.sqrt(xx)), math.ceil(reach * math.sqrt(yy))
-        u, v = camera[12] * point[0] * inverse_z + camera[14], camera[13] * point[1] * inverse_z + camera[15]
-        if rx <= radius_clip and ry <= radius_clip:
-            continue
-        if u + rx <= 0 or u - rx >= width or v + ry <= 0 or v - ry >= height:
-            continue
-        inverse = 1.0 / det
-        means2d[i, 0], means2d[i, 1] = u, v
-        conics[i, 0], conics[i, 1], conics[i, 2] = yy * inverse, -xy * inverse, xx * inverse
-        radii[i, 0], radii[i, 1] = rx, ry
+        reach = minimum(root(2 * math.log(2.0) * log2(opacity * (1 / ALPHA_MIN))), 3.33)
+        rx, ry = round_up(reach * root(xx)), round_up(reach * root(yy))
+        u, v = camera[12] * point[0] * inverse_z + cx, camera[13] * point[1] * inverse_z + cy
+        seen = seen & (det > 0) & (maximum(rx, ry) > radius_clip)
+        seen = seen & (u + rx > 0) & (u - rx < width) & (v + ry > 0) & (v - ry < height)
+        a, b, c = yy / det, -xy / det, xx / det
+        store_rows(means2d, row, last, (select(seen, u, 0), select(seen, v, 0)))
+        store_rows(conics, row, last, (select(seen, a, 0), select(seen, b, 0), select(seen, c, 0)))
+        store_rows(depths, row, last, (point[2],))
+        store_rows(radii, row, last, (select(seen, rx, 0), select(seen, ry, 0)))
 
 
 @njit(**_OPTIONS)
@@ -210,39 +200,66 @@ def _project_backward(
 ):
     """Write or add to the gradients of the Gaussians; `v_pose` is None or gets the gradient of T_camera_world in `v_pose[part]`."""
     N, eps2d, V = means.shape[0], camera[25], _view(camera)
-    for i in range(part * N // parts, (part + 1) * N // parts):
-        if not add:
-            for k in range(3):
-                v_means[i, k] = v_quats[i, k] = v_scales[i, k] = 0
-            v_quats[i, 3] = 0
-        if radii[i, 0] <= 0:
-            continue
-        point = _in_camera(camera, _triple(means, i))
+    last = (part + 1) * N // parts - 1
+    for row in range(part * N // parts, last + 1, LANES):
+        seen = load_rows(radii, row, last, _TWO)[0] > 0
+        mean, s = load_rows(means, row, last, _THREE), load_rows(scales, row, last, _THREE)
+        point = _in_camera(camera, mean)
         inverse_z = 1.0 / point[2]
-        q, inverse = _unit_quat(quats, i)
+        q, inverse = _unit_quat(load_rows(quats, row, last, _FOUR))
         J = _jacobian(camera, point, inverse_z)
-        R, s, T = _rotation(q), _triple(scales, i), _times_view(J, V)
+        R, T = _rotation(q), _times_view(J, V)
         q0, q1 = _cross_rows(T[0], R), _cross_rows(T[1], R)
         p0, p1 = _scaled(q0, s), _scaled(q1, s)
-        c00, c01, c11 = _covariance_grad(_dot(p0, p0) + eps2d, _dot(p0, p1), _dot(p1, p1) + eps2d, _triple(v_conics, i))
+        v_conic = load_rows(v_conics, row, last, _THREE)
+        c00, c01, c11 = _covariance_grad(_dot(p0, p0) + eps2d, _dot(p0, p1), _dot(p1, p1) + eps2d, v_conic)
         # covariance = P P^T + eps I with P = Q diag(s), Q = T R
         d0 = (2 * (c00 * p0[0] + c01 * p1[0]), 2 * (c00 * p0[1] + c01 * p1[1]), 2 * (c00 * p0[2] + c01 * p1[2]))
         d1 = (2 * (c01 * p0[0] + c11 * p1[0]), 2 * (c01 * p0[1] + c11 * p1[1]), 2 * (c01 * p0[2] + c11 * p1[2]))
-        for k in range(3):
-            v_scales[i, k] += d0[k] * q0[k] + d1[k] * q1[k]
+        v_scale = (d0[0] * q0[0] + d1[0] * q1[0], d0[1] * q0[1] + d1[1] * q1[1], d0[2] * q0[2] + d1[2] * q1[2])
         d0, d1 = _scaled(d0, s), _scaled(d1, s)
         g = _quat_grad(q, T, d0, d1)
         along = g[0] * q[0] + g[1] * q[1] + g[2] * q[2] + g[3] * q[3]
-        for k in range(4):
-            v_quats[i, k] += (g[k] - along * q[k]) * inverse
+        v_quat = _across(g, along, q, inverse)
         e0 = (_dot(d0, R[0]), _dot(d0, R[1]), _dot(d0, R[2]))
         e1 = (_dot(d1, R[0]), _dot(d1, R[1]), _dot(d1, R[2]))
-        v_point = _point_grad(camera, point, inverse_z, e0, e1, v_means2d[i, 0], v_means2d[i, 1], v_depths[i])
+        v_mean2d, (v_depth,) = load_rows(v_means2d, row, last, _TWO), load_rows(v_depths, row, last, _ONE)
+        v_point = _point_grad(camera, point, inverse_z, e0, e1, *v_mean2d, v_depth)
         v_mean = _cross_rows(v_point, V)
-        for k in range(3):
-            v_means[i, k] += v_mean[k]
+        _write_triples(v_scales, row, last, add, seen, v_scale)
+        _write_triples(v_means, row, last, add, seen, v_mean)
+        v_quat = (
+            select(seen, v_quat[0], 0),
+            select(seen, v_quat[1], 0),
+            select(seen, v_quat[2], 0),
+            select(seen, v_quat[3], 0),
+        )
+        if add:
+            v_quat = add_columns(v_quat, load_rows(v_quats, row, last, _FOUR))
+        store_rows(v_quats, row, last, v_quat)
         if v_pose is not None:
-            _add_pose_grad(v_pose[part], J, e0, e1, v_point, _triple(means, i))
+            once = seen & (lane_numbers() < np.float32(last + 1 - row))
+            _add_pose_grad(v_pose[part], once, J, e0, e1, v_point, mean)
+
+
+@_inline
+def _write_triples(array, row, last, add, seen, values):
+    """Write or add; nothing where not `seen`."""
+    values = (select(seen, values[0], 0), select(seen, values[1], 0), select(seen, values[2], 0))
+    if add:
+        values = add_columns(values, load_rows(array, row, last, values))
+    store_rows(array, row, last, values)
+
+
+@_inline
+def _across(g, along, q, inverse):
+    """The part of a quaternion's gradient across the quaternion, by the quaternion before it was normalised."""
+    return (
+        (g[0] - along * q[0]) * inverse,
+        (g[1] - along * q[1]) * inverse,
+        (g[2] - along * q[2]) * inverse,
+        (g[3] - along * q[3]) * inverse,
+    )
 
 
 @_inline
@@ -280,21 +297,22 @@ def _point_grad(camera, point, inverse_z, e0, e1, v_u, v_v, v_depth):
     x_z, y_z = camera[12] * inverse_z, camera[13] * inverse_z
     x, y = point[0] * inverse_z, point[1] * inverse_z
     slope_x, slope_y = _slopes(camera, point, inverse_z)
-    inside_x, inside_y = x > camera[16] and x < camera[17], y > camera[18] and y < camera[19]
+    inside_x, inside_y = (x > camera[16]) & (x < camera[17]), (y > camera[18]) & (y < camera[19])
     v_x, v_y = x_z * v_u, y_z * v_v
     v_z = v_depth - x * v_x - y * v_y - inverse_z * (x_z * _dot(e0, V[0]) + y_z * _dot(e1, V[1]))
     # J's last column is -x_z slope_x and -y_z slope_y
     by_x, by_y = x_z * inverse_z * _dot(e0, V[2]), y_z * inverse_z * _dot(e1, V[2])
-    v_z += (2 if inside_x else 1) * slope_x * by_x + (2 if inside_y else 1) * slope_y * by_y
-    return v_x - (by_x if inside_x else 0.0), v_y - (by_y if inside_y else 0.0), v_z
+    v_z += slope_x * by_x + slope_y * by_y
+    by_x, by_y = select(inside_x, by_x, 0), select(inside_y, by_y, 0)
+    return v_x - by_x, v_y - by_y, v_z + slope_x * by_x + slope_y * by_y
 
 
 @_inline
-def _add_pose_grad(v_pose, J, e0, e1, v_point, mean):
-    """Gradient [3, 4] by the rows of T_camera_world: through the point, and through T = J V."""
+def _add_pose_grad(v_pose, once, J, e0, e1, v_point, mean):
+    """Gradient [3, 4] by the rows of T_camera_world: through the point, and through T = J V. Only lanes `once` count."""
     x_z, x_d, y_z, y_d = J
     for k in range(3):
-        v_pose[0, k] += v_point[0] * mean[k] + x_z * e0[k]
-        v_pose[1, k] += v_point[1] * mean[k] + y_z * e1[k]
-        v_pose[2, k] += v_point[2] * mean[k] + x_d * e0[k] + y_d * e1[k]
-        v_pose[k, 3] += v_point[k]
+        v_pose[0, k] += total(select(once, v_point[0] * mean[k] + x_z * e0[k], 0))
+        v_pose[1, k] += total(select(once, v_point[1] * mean[k] + y_z * e1[k], 0))
+        v_pose[2, k] += total(select(once, v_point[2] * mean[k] + x_d * e0[k] + y_d * e1[k], 0))
+        v_pose[k, 3] += total(select(once, v_point[k], 0))

@@ -79,9 +79,9 @@ def rasterization(
     if sh_degree is not None:
         R, t = viewmats[:, :3, :3], viewmats[:, :3, 3:]
         colors = HarmonicColors.apply(sh_degree, means, colors, (-R.mT @ t)[..., 0], radii)
-    else:
-        colors = colors.expand(C, N, -1)
-    opacities = opacities.expand(C, N)
+    elif colors.ndim == 2:
+        colors = colors[None].expand(C, N, -1)
+    opacities = opacities[None].expand(C, N)
     if rasterize_mode == "antialiased":
         opacities = opacities * _area_kept(conics, eps2d)
     colors, backgrounds = _with_depth(colors, depths, backgrounds, render_mode)

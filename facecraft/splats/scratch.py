@@ -3,12 +3,12 @@
 import math
 import threading
 import weakref
-from collections import deque
+from collections import defaultdict, deque
 
 import numpy as np
 
 _local = threading.local()
-_spare: deque[np.ndarray] = deque(maxlen=4)
+_spare: dict[tuple, deque[np.ndarray]] = defaultdict(lambda: deque(maxlen=4))
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype=np.float32) -> np.ndarray:
@@ -21,11 +21,12 @@ def scratch(name: str, shape: tuple[int, ...], dtype=np.float32) -> np.ndarray:
     return buffer[:size].reshape(shape)
 
 
-def recycled(size: int) -> np.ndarray:
-    """A float32 array with unknown contents, yours as long as you hold it; views of it do not keep it."""
-    buffer = _spare.pop() if _spare else np.empty(0, np.float32)
+def recycled(name: str, size: int, dtype=np.float32) -> np.ndarray:
+    """An array [size] with unknown contents, yours as long as you hold it; views of it do not keep it."""
+    spare = _spare[name, dtype]
+    buffer = spare.pop() if spare else np.empty(0, dtype)
     if len(buffer) < size:
-        buffer = np.empty(size + size // 4, np.float32)
+        buffer = np.empty(size + size // 4, dtype)
     array = buffer[:size]
-    weakref.finalize(array, _spare.append, buffer).atexit = False
+    weakref.finalize(array, spare.append, buffer).atexit = False
     return array

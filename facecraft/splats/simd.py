@@ -1,9 +1,10 @@
 """Eight floats at once inside numba functions, as LLVM vector code.
 
 numba leaves vectorisation to LLVM, which fails on loops with masks and an exponential (2 to 12 times slower, measured).
-Here a vector is a numba type of its own, `float32x8`, with + - * /, comparisons (which give a mask, combined by &) and the
-functions below. A scalar operand is broadcast. LLVM lowers the vectors to whatever the processor has: one AVX register, two
-SSE or NEON ones. `channels` are tuples of vectors, one per colour channel; their number is known at compile time.
+Here a vector is a numba type of its own, `float32x8` or `float64x8`, with + - * /, comparisons (which give a mask, combined by
+&) and the functions below. A scalar operand is broadcast. LLVM lowers the vectors to whatever the processor has: one AVX
+register, two SSE or NEON ones, twice as many for doubles. `channels` are tuples of vectors, one per colour channel, `rows`
+those of arrays [N, K]; their number is known at compile time.
 
 Floating-point rules are those of the `fastmath` of the function that uses the vectors. numba's disk cache does not see a
 change of this file: touch the file of the kernels as well.
@@ -22,20 +23,14 @@ _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _INT_VECTOR = ir.VectorType(_INT, LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
 
-# 2^f on [-1/2, 1/2]: minimax in relative error by Lawson's iteration, 2.3e-7 after rounding to float32
-_EXP2 = (
-    1.0000001192092896,
-    0.6931469440460205,
-    0.24022120237350464,
-    0.05550713092088699,
-    0.009675540961,
-    0.001327647245,
-)
 
+class VectorType(types.Type):
+    """Eight numbers of the numba type `scalar`."""
 
-class _VectorType(types.Type):
-    def __init__(self):
-        super().__init__(name="float32x8")
+    def __init__(self, scalar):
+        self.scalar = scalar
+        self.llvm = ir.VectorType(ir.DoubleType() if scalar == types.float64 else ir.FloatType(), LANES)
+        super().__init__(name=f"{scalar}x{LANES}")
 
 
 class _MaskType(types.Type):
@@ -43,14 +38,14 @@ class _MaskType(types.Type):
         super().__init__(name="mask8")
 
 
-float32x8 = _VectorType()
+float32x8, float64x8 = VectorType(types.float32), VectorType(types.float64)
 mask8 = _MaskType()
 
 
-@register_model(_VectorType)
+@register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, numba_type):
-        super().__init__(manager, numba_type, _VECTOR)
+        super().__init__(manager, numba_type, numba_type.llvm)
 
 
 @register_model(_MaskType)
@@ -64,34 +59,41 @@ def constant(value, vector=_VECTOR):
 
 
 def splat(builder, scalar):
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    undefined = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(_INT, 0))
     return builder.shuffle_vector(first, undefined, constant(0, _INT_VECTOR))
 
 
-def _as_vector(context, builder, value, numba_type):
-    if numba_type == float32x8:
-        return value
-    return splat(builder, context.cast(builder, value, numba_type, types.float32))
+def _vector_among(*operands):
+    """The type that vectors and numbers have in common; None when there is none."""
+    vectors = {t for t in operands if isinstance(t, VectorType)}
+    numbers = all(isinstance(t, (VectorType, types.Number)) for t in operands)
+    return vectors.pop() if len(vectors) == 1 and numbers else None
 
 
-def _register_operator(function, instruction, result):
+def _as_vectors(context, builder, args, operands):
+    vector = _vector_among(*operands)
+    return [
+        x if t == vector else splat(builder, context.cast(builder, x, t, vector.scalar))
+        for x, t in zip(args, operands, strict=True)
+    ]
+
+
+def _register_operator(function, instruction, result=None):
     """Make `function` (of the operator module) work on a vector and a vector or number, by the LLVM `instruction`."""
 
     @type_callable(function)
     def _(context):
         def typer(a, b):
-            pair = (a, b)
-            if float32x8 in pair and all(t == float32x8 or isinstance(t, types.Number) for t in pair):
-                return result
+            vector = _vector_among(a, b)
+            return vector and (result or vector)
 
         return typer
 
     def lower(context, builder, signature, args):
-        a, b = (_as_vector(context, builder, x, t) for x, t in zip(args, signature.args, strict=True))
-        return instruction(builder, a, b)
+        return instruction(builder, *_as_vectors(context, builder, args, signature.args))
 
-    for pair in ((float32x8, float32x8), (float32x8, types.Number), (types.Number, float32x8)):
+    for pair in ((VectorType, VectorType), (VectorType, types.Number), (types.Number, VectorType)):
         lower_builtin(function, *pair)(lower)
 
 
@@ -102,12 +104,22 @@ for _names, _instruction in (
     (("truediv", "itruediv"), ir.IRBuilder.fdiv),
 ):
     for _name in _names:
-        _register_operator(getattr(operator, _name), _instruction, float32x8)
+        _register_operator(getattr(operator, _name), _instruction)
 
 for _name, _symbol in (("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">=")):
     _register_operator(
         getattr(operator, _name), lambda builder, a, b, symbol=_symbol: builder.fcmp_ordered(symbol, a, b), mask8
     )
+
+
+@type_callable(operator.neg)
+def _type_neg(context):
+    return lambda a: a if isinstance(a, VectorType) else None
+
+
+@lower_builtin(operator.neg, VectorType)
+def _lower_neg(context, builder, signature, args):
+    return builder.fneg(args[0])
 
 
 @type_callable(operator.and_)
@@ -184,18 +196,54 @@ def lane_numbers(typing):
 
 @intrinsic
 def select(typing, mask, yes, no):
-    """`yes` where the mask holds, else `no`."""
-    return float32x8(mask8, float32x8, float32x8), lambda context, builder, signature, args: builder.select(*args)
+    """`yes` where the mask holds, else `no`; one of them may be a number."""
+
+    def codegen(context, builder, signature, args):
+        return builder.select(args[0], *_as_vectors(context, builder, args[1:], signature.args[1:]))
+
+    return _vector_among(yes, no)(mask8, yes, no), codegen
+
+
+def _chosen_by(symbol):
+    def codegen(context, builder, signature, args):
+        a, b = _as_vectors(context, builder, args, signature.args)
+        return builder.select(builder.fcmp_ordered(symbol, a, b), a, b)
+
+    return codegen
 
 
 @intrinsic
 def minimum(typing, a, b):
-    """The smaller of each pair; `b` where `a` is not a number."""
+    """The smaller of each pair, one of which may be a number; `b` where `a` is not a number."""
+    return _vector_among(a, b)(a, b), _chosen_by("<")
 
+
+@intrinsic
+def maximum(typing, a, b):
+    """The larger of each pair, one of which may be a number; `b` where `a` is not a number."""
+    return _vector_among(a, b)(a, b), _chosen_by(">")
+
+
+def _by_llvm(name):
     def codegen(context, builder, signature, args):
-        return builder.select(builder.fcmp_ordered("<", *args), *args)
+        (vector,) = (argument.type for argument in args)
+        full_name = f"{name}.v{LANES}{vector.element.intrinsic_name}"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), full_name)
+        return builder.call(function, args)
 
-    return float32x8(float32x8, float32x8), codegen
+    return codegen
+
+
+@intrinsic
+def root(typing, a):
+    """Square root."""
+    return a(a), _by_llvm("llvm.sqrt")
+
+
+@intrinsic
+def round_up(typing, a):
+    """The next whole number."""
+    return a(a), _by_llvm("llvm.ceil")
 
 
 def _with_sign(operation, bits):
@@ -218,28 +266,9 @@ def negative_absolute(typing, a):
     return float32x8(float32x8), _with_sign(ir.IRBuilder.or_, -0x80000000)
 
 
-@intrinsic
-def exp2(typing, a):
-    """2^a for -126 < a <= 1/2, relative error 2.3e-7; monotone enough above to stay over 1; undefined below."""
-
-    def codegen(context, builder, signature, args):
-        # truncation of a - 1/2 rounds a negative a to the nearest integer on every instruction set, unlike llvm.rint
-        whole = builder.fptosi(builder.fsub(args[0], constant(0.5)), _INT_VECTOR)
-        f = builder.fsub(args[0], builder.sitofp(whole, _VECTOR))
-        c = [constant(x) for x in _EXP2]
-        pairs = [builder.fadd(builder.fmul(c[k + 1], f), c[k]) for k in (0, 2, 4)]
-        f2 = builder.fmul(f, f)
-        high = builder.fadd(builder.fmul(pairs[2], f2), pairs[1])
-        mantissa = builder.fadd(builder.fmul(high, f2), pairs[0])
-        exponent = builder.shl(whole, constant(23, _INT_VECTOR))
-        return builder.bitcast(builder.add(builder.bitcast(mantissa, _INT_VECTOR), exponent), _VECTOR)
-
-    return float32x8(float32x8), codegen
-
-
 def sum_lanes(builder, vector):
     """Sum of the lanes as a tree with a fixed order."""
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    undefined = ir.Constant(vector.type, ir.Undefined)
     for step in (4, 2, 1):
         order = ir.Constant(_INT_VECTOR, [(k + step) % LANES for k in range(LANES)])
         vector = builder.fadd(vector, builder.shuffle_vector(vector, undefined, order))
@@ -249,7 +278,7 @@ def sum_lanes(builder, vector):
 @intrinsic
 def total(typing, a):
     """Sum of the eight lanes."""
-    return types.float32(float32x8), lambda context, builder, signature, args: sum_lanes(builder, args[0])
+    return a.scalar(a), lambda context, builder, signature, args: sum_lanes(builder, args[0])
 
 
 @intrinsic

@@ -41,15 +41,24 @@ class TileLists:
     `starts[r]:starts[r + 1]` belong to rank r, so that gradients are summed in a fixed order without atomics.
     """
 
-    ranks: np.ndarray  # [N] place in the depth order, -1: not seen
+    order: np.ndarray  # [M] the Gaussian of each rank
     records: np.ndarray  # [M * record_size] float32
     record_size: int
     offsets: np.ndarray  # [tiles + 1]
-    ids: np.ndarray  # [I]
-    slots: np.ndarray  # [I]
+    lists: np.ndarray  # [2 * I] ids, then slots
     starts: np.ndarray  # [M + 1]
     columns: int
     tile_height: int
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ranks [I], tile by tile."""
+        return self.lists[: len(self.lists) // 2]
+
+    @property
+    def slots(self) -> np.ndarray:
+        """Slots [I], tile by tile."""
+        return self.lists[len(self.lists) // 2 :]
 
 
 def list_tiles(
@@ -67,8 +76,7 @@ def list_tiles(
     order = sort_by_depth(depths, radii)
     M, D = len(order), colors.shape[1]
     record_size = -(-(COLOR + D) // 16) * 16
-    records, starts = recycled(M * record_size + 16), np.empty(M + 1, np.int32)
-    ranks = np.full(len(means2d), -1, np.int32)
+    records, starts = recycled("records", M * record_size + 16), np.empty(M + 1, np.int32)
     columns, rows = -(-width // TILE_WIDTH), -(-height // tile_height)
     counts = scratch("counts", (_PARTS, columns * rows + 1), np.int32)
     found = np.zeros((2, _PARTS), np.int64)
@@ -76,16 +84,25 @@ def list_tiles(
     room = _SPANS * (M // _PARTS + 1)
     while True:
         spans = scratch("spans", (_PARTS, room, 3), np.int32)
-        run_parts(_pack, _PARTS, *inputs, *grid, records, record_size, ranks, starts, counts, spans, *found)
+        run_parts(_pack, _PARTS, *inputs, *grid, records, record_size, starts, counts, spans, *found)
         if found[0].max() <= room:
             break
         room = int(found[0].max())
     offsets = _to_offsets(counts)
-    ids, slots = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int32)
+    tiles = TileLists(
+        order,
+        records,
+        record_size,
+        offsets,
+        recycled("lists", 2 * offsets[-1], np.int32),
+        starts,
+        columns,
+        tile_height,
+    )
     starts[M] = offsets[-1]
     firsts = np.cumsum(found[1]) - found[1]
-    run_parts(_fill_lists, _PARTS, M, firsts, spans, found[0], counts, starts, ids, slots)
-    return TileLists(ranks, records, record_size, offsets, ids, slots, starts, columns, tile_height)
+    run_parts(_fill_lists, _PARTS, M, firsts, spans, found[0], counts, starts, tiles.ids, tiles.slots)
+    return tiles
 
 
 def sort_by_depth(depths: np.ndarray, radii: np.ndarray) -> np.ndarray:
@@ -199,7 +216,6 @@ def _pack(
     height_shift,
     records,
     record_size,
-    ranks,
     starts,
     counts,
     spans,
@@ -219,7 +235,6 @@ def _pack(
         # a loop of its own: the branches below would wait for its roots and logarithms
         for r in range(start, stop):
             _write_record(records, r * record_size, order[r], means2d, conics, colors, opacities)
-            ranks[order[r]] = r
         for r in range(start, stop):
             at = r * record_size
             starts[r] = slot
