@@ -25,7 +25,7 @@ from facecraft.camera import Camera
 from facecraft.drive import ARKIT_NAMES, POSES, Motion, built_in_motion
 from facecraft.face.landmarks import read_landmarks
 from facecraft.face.portrait import Portrait, preprocess
-from facecraft.footage import lid_gaps, shut_lids, to_motion, track_video
+from facecraft.footage import to_motion, track_video
 from facecraft.head.fit import OVAL, pose_vertices
 from facecraft.head.fitted import FittedHead, fit_head
 from facecraft.head.model import load_head
@@ -129,8 +129,7 @@ def read_channels(pictures, camera: Camera, shape: np.ndarray | None = None) -> 
     """Channels [T, 52] that the tracker reads in pictures, and the shape that it took; pictures are seconds apart."""
     landmarks = np.stack([find(picture) for picture in pictures])
     track = track_head(load_head(), landmarks, camera, 2.0 * np.arange(len(landmarks)), shape)
-    expression = to_motion(load_head(), track, np.arange(len(landmarks))).expression
-    return shut_lids(expression, lid_gaps(track, landmarks)), track.shape
+    return to_motion(load_head(), track, landmarks, np.arange(len(landmarks))).expression, track.shape
 
 
 def find(picture: np.ndarray) -> np.ndarray:

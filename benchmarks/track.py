@@ -12,7 +12,6 @@ Usage: python benchmarks/track.py [--count N] [--size PX] (`make bench-track`)
 import argparse
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ import facecraft.splats.raster  # noqa: F401 - numba before torch
 from facecraft.avatar import Avatar, render
 from facecraft.camera import Camera
 from facecraft.drive import ARKIT_NAMES, Motion, built_in_motion, still_motion
-from facecraft.footage import fit_video, lid_gaps, shut_lids, to_motion, watch_video
+from facecraft.footage import fit_video, to_motion, watch_video
 from facecraft.head.model import load_head
 from facecraft.image import to_bytes
 from facecraft.retarget import retarget
@@ -68,8 +67,7 @@ def measure(index: int, size: int) -> dict[str, float]:
         width = np.ptp(truth[0, :, 0])
         error = np.linalg.norm(track.landmarks - truth[seen], axis=2).mean()
         row |= {"landmarks, % of width": 100 * error / width, "frames lost": len(truth) - len(seen)}
-        found = to_motion(load_head(), track, times)
-        found = retarget(replace(found, expression=shut_lids(found.expression, lid_gaps(track, landmarks))), "auto")
+        found = retarget(to_motion(load_head(), track, landmarks, times), "auto")
         for label, names in CHANNELS.items():
             columns = [ARKIT_NAMES.index(name) for name in names]
             pair = found.expression[:, columns].ravel(), motion.expression[seen][:, columns].ravel()

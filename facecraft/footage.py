@@ -22,6 +22,8 @@ SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v")
 LONGEST_FRAMES = 100_000
 FEWEST_SEEN = 0.5
 NARROWEST_EYE_M = 5e-3  # a smaller usual gap between the lids is an eye that is shut all the time
+BLINKING = (0.25, 0.5)  # shares of the usual gap between the lids: shut, and not yet
+WINKING = (0.4, 0.6)  # likewise against the other eye's share
 TOLD = 250  # frames between two lines about progress
 _FACING = np.diag([1.0, -1.0, -1.0])  # the axes of a head that looks straight into the camera
 
@@ -75,8 +77,7 @@ def track_watched(watched: Watched) -> Motion:
     log.info(
         f"{watched.count} frames at {watched.fps:g} frames/s, landmarks followed within {errors:.2f} px on average"
     )
-    motion = to_motion(head, track, watched.seen / watched.fps)
-    motion = replace(motion, expression=shut_lids(motion.expression, lid_gaps(track, watched.landmarks)))
+    motion = to_motion(head, track, watched.landmarks, watched.seen / watched.fps)
     return _cover(motion, watched.count / watched.fps)
 
 
@@ -120,10 +121,16 @@ def _remember_size(frames, path: Path, size: list[int]):
         yield frame
 
 
-def to_motion(head: HeadModel, track: HeadTrack, times: np.ndarray) -> Motion:
+def to_motion(
+    head: HeadModel,
+    track: HeadTrack,
+    landmarks: np.ndarray,  # [T, 478, 2+] px that were tracked
+    times: np.ndarray,  # [T] s
+) -> Motion:
     """A track as a motion: rotation and translation of the head in its own axes as it looks straight into the camera."""
     columns = [head.expression_names.index(name) for name in ARKIT_NAMES]
-    expression = _pair_eyes(track.expression[:, columns])
+    shut = shut_shares(lid_gaps(track, landmarks))
+    expression = shut_lids(pair_eyes(track.expression[:, columns], 1 - shut), shut)
     neck = Rotation.from_matrix(_FACING @ track.rotation).as_rotvec()
     return Motion(expression, neck, np.zeros((len(times), 2, 2)), times, track.translation @ _FACING)
 
@@ -138,18 +145,31 @@ def lid_gaps(track: HeadTrack, landmarks: np.ndarray) -> np.ndarray:
     return gaps.reshape(len(gaps), 2, -1).mean(2)[:, ::-1]
 
 
-def shut_lids(expression: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-    """Channels [T, 52] whose lids shut where those of the driver do; `gaps` [T, 2], m, left and right.
+def shut_shares(
+    gaps: np.ndarray,  # [T, 2] m, left and right
+) -> np.ndarray:
+    """How far the lids shut [T, 2]: 0 open or narrowed, 1 shut.
 
-    Tracked lids stay ajar, as a part of each blink is taken for a look down and the head's own rims are never as close as
-    the detector's. A gap below 0.4 of the driver's usual one is a blink, below 0.15 a full one; the other eye goes along,
+    The detector never shuts them: at a full blink of synthetic people its gaps are 0.0 to 0.45 of the driver's usual ones,
+    median 0.24, and as wide or wider at a wink (0.2 to 0.5). A gap below `BLINKING[1]` of the usual one is a blink, or below
+    `WINKING[1]` of the other eye's share; at the lower bounds it is a full one. The other eye goes along with a blink
     unless it is as open as in a wink.
     """
-    out = expression.copy()
     usual = np.maximum(np.percentile(gaps, 80, axis=0), NARROWEST_EYE_M)
-    open_share = gaps / usual
-    shut = np.clip((0.4 - open_share) / (0.4 - 0.15), 0, 1)
-    shut = np.maximum(shut, shut[:, ::-1] * np.clip((0.75 - open_share) / 0.25, 0, 1))
+    share = gaps / usual
+    against = share / np.maximum(share[:, ::-1], 0.5)
+    bounds = ((share, BLINKING), (against, WINKING))
+    shut = np.maximum(*(np.clip((high - part) / (high - low), 0, 1) for part, (low, high) in bounds))
+    return np.maximum(shut, shut[:, ::-1] * np.clip((0.75 - share) / 0.25, 0, 1))
+
+
+def shut_lids(
+    expression: np.ndarray,  # [T, 52]
+    shut: np.ndarray,  # [T, 2] left and right
+) -> np.ndarray:
+    """Channels [T, 52] whose lids shut where those of the driver do; the tracked ones stay ajar, as a part of each blink is
+    taken for a look down."""
+    out = expression.copy()
     for eye, side in enumerate(("Left", "Right")):
         blink, down = (ARKIT_NAMES.index(f"{name}{side}") for name in ("eyeBlink", "eyeLookDown"))
         out[:, blink] += shut[:, eye] * (1 - out[:, blink])
@@ -157,17 +177,34 @@ def shut_lids(expression: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     return out
 
 
-def _pair_eyes(expression: np.ndarray) -> np.ndarray:
-    """Eyes that turn together: what single irises say apart is noise of the detector."""
+def pair_eyes(
+    expression: np.ndarray,  # [T, 52]
+    seen: np.ndarray,  # [T, 2] how open the left and the right eye are
+) -> np.ndarray:
+    """Eyes that turn together, by those that are open: what single irises say apart is noise of the detector, and so is what
+    it says of shut ones. While both are shut they go from where they looked before to where they look next."""
     at = {name: i for i, name in enumerate(ARKIT_NAMES)}
     out, look = expression.copy(), lambda name: expression[:, at[f"eyeLook{name}"]]
-    left = (look("OutLeft") - look("InLeft") + look("InRight") - look("OutRight")) / 2
-    up = (look("UpLeft") - look("DownLeft") + look("UpRight") - look("DownRight")) / 2
+    left = np.stack([look("OutLeft") - look("InLeft"), look("InRight") - look("OutRight")], 1)
+    up = np.stack([look(f"Up{side}") - look(f"Down{side}") for side in ("Left", "Right")], 1)
+    weight = seen.sum(1)
+    left, up = (_bridge((way * seen).sum(1) / np.maximum(weight, 1e-6), weight.clip(0, 1)) for way in (left, up))
     for name, value in {"OutLeft": left, "InRight": left, "InLeft": -left, "OutRight": -left}.items():
         out[:, at[f"eyeLook{name}"]] = value.clip(0, 1)
     for side in ("Left", "Right"):
         out[:, at[f"eyeLookUp{side}"]], out[:, at[f"eyeLookDown{side}"]] = up.clip(0, 1), (-up).clip(0, 1)
     return out
+
+
+def _bridge(
+    values: np.ndarray,  # [T]
+    trust: np.ndarray,  # [T] in [0, 1]
+) -> np.ndarray:
+    """Values [T] that are straight lines between the nearest fully trusted ones as far as they are not trusted."""
+    sure = np.flatnonzero(trust >= 1)
+    if not len(sure):
+        return trust * values
+    return trust * values + (1 - trust) * np.interp(np.arange(len(values)), sure, values[sure])
 
 
 def _cover(motion: Motion, seconds: float) -> Motion:

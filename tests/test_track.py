@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from facecraft.camera import Camera
 from facecraft.drive import ARKIT_NAMES, Motion, built_in_motion
 from facecraft.errors import InputError
-from facecraft.footage import lid_gaps, shut_lids, to_motion, track_video
+from facecraft.footage import lid_gaps, pair_eyes, shut_lids, shut_shares, to_motion, track_video
 from facecraft.head.model import load_head
 from facecraft.head.track import HeadTrack, _solve_chain, track_head
 from facecraft.image import write_sample
@@ -47,7 +47,7 @@ def test_a_talking_head_is_followed():
     motion = talk(60)
     track, exact = follow(motion)
     assert np.linalg.norm(track.landmarks - exact, axis=2).mean() < 0.5
-    found = to_motion(load_head(), track, motion.times)
+    found = to_motion(load_head(), track, exact, motion.times)
     for name in ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "browInnerUp"):
         pair = (m.expression[:, ARKIT_NAMES.index(name)] for m in (found, motion))
         assert np.corrcoef(*pair)[0, 1] > 0.93, name
@@ -110,16 +110,41 @@ def test_a_video_without_a_face_is_refused(tmp_path):
 
 def test_lids_shut_where_the_drivers_do_and_only_then():
     gaps = np.full((30, 2), 0.009)
-    gaps[10:13, 0] = [0.003, 0.001, 0.003]  # a blink of the left eye; the right one squints
-    gaps[20:23, 1] = 0.005
-    tracked = np.zeros((30, 52))
-    tracked[11, ARKIT_NAMES.index("eyeBlinkLeft")] = tracked[11, ARKIT_NAMES.index("eyeLookDownLeft")] = 0.5
-    shut = shut_lids(tracked, gaps)
-    left, right = (shut[:, ARKIT_NAMES.index(f"eyeBlink{side}")] for side in ("Left", "Right"))
-    assert left[11] == 1 and 0 < left[10] < 1 and shut[11, ARKIT_NAMES.index("eyeLookDownLeft")] == 0
-    assert not left[20:].any() and not right.any()
+    gaps[10:13, 0] = [0.004, 0.001, 0.004]  # a blink of the left eye; the right one narrows
+    gaps[20:23, 1] = 0.006
+    shut = shut_shares(gaps)
+    assert shut[11, 0] == 1 and 0 < shut[10, 0] < 1 and not shut[20:].any() and not shut[:, 1].any()
     gaps[11, 1] = 0.0045
-    assert shut_lids(tracked, gaps)[11, ARKIT_NAMES.index("eyeBlinkRight")] == 1
+    assert shut_shares(gaps)[11, 1] == 1
+    gaps[:] = 0.0055  # always half open is how these eyes are
+    assert not shut_shares(gaps).any()
+
+
+def test_the_eye_of_a_wink_is_shut_at_a_gap_that_a_look_down_has():
+    gaps = np.full((30, 2), 0.009)
+    gaps[10], gaps[20] = [0.0035, 0.0085], [0.005, 0.005]
+    shut = shut_shares(gaps)
+    assert shut[10, 0] > 0.9 and shut[10, 1] == 0 and not shut[20].any()
+
+
+def test_shut_lids_are_a_blink_and_no_look_down():
+    tracked, shut = np.zeros((3, 52)), np.array([[0, 0], [1, 0], [0.5, 0]])
+    blink, down = (ARKIT_NAMES.index(f"{name}Left") for name in ("eyeBlink", "eyeLookDown"))
+    tracked[:, [blink, down]] = 0.4
+    out = shut_lids(tracked, shut)
+    assert np.allclose(out[:, blink], [0.4, 1, 0.7]) and np.allclose(out[:, down], [0.4, 0, 0.2])
+
+
+def test_shut_eyes_say_nothing_of_the_look():
+    look = np.zeros((5, 52))
+    left, right = (ARKIT_NAMES.index(name) for name in ("eyeLookOutLeft", "eyeLookInRight"))
+    look[:, left], look[:, right] = [0.2, 0.9, 0.4, 0.4, 0.4], [0.4, 0.9, 0.9, 0.6, 0.6]
+    seen = np.array([[1, 1], [0, 0], [1, 0], [1, 1], [0.5, 0.5]])
+    found = pair_eyes(look, seen)
+    assert np.array_equal(found[:, left], found[:, right])
+    # both open: their mean; both shut: on the way to the next look; a wink: the open eye's
+    assert np.allclose(found[:, left], [0.3, 0.35, 0.4, 0.5, 0.5])
+    assert not pair_eyes(look, np.zeros((5, 2))).any()
 
 
 def test_gaps_of_lids_are_metres_whatever_the_tilt():

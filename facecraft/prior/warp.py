@@ -29,6 +29,8 @@ LID_REACH_M, LID_BLUR_M = (
     3e-3,
 )  # skin this close to the middle of an eyeball is lid; how smooth an unfolded one is
 RIM_PX = 1.5  # skin this close to eyes and mouth has their colours in it
+OTHER_TONE = 0.25  # as a logarithm: skin that differs so much from the skin around it is none
+ENOUGH = 0.03  # share of the pixels around that must show skin for its colour to be taken from there alone
 SEAM_PX, MATCH_PX = 1.5, 8.0  # softness of seams, and how far colours are drawn to the picture's
 STAYED_PX = 1.0
 EDGE_PX = 1.5  # a picture's soft edge is this wide
@@ -156,14 +158,22 @@ class Warp:
         lid = after.mask & self.lids[after.face_ids]
         if not lid.any():
             return painted
+        rows, columns = _box(lid, 6 * LID_BLUR_M * self.px_per_m)
         skin = after.mask & (self.groups[after.face_ids] == SKIN)
-        # dark pixels are brows and lashes
-        weight = (np.where(skin, share, 0) * (seen @ LUMINANCE).clip(0.01, 1)).astype(np.float32) ** 4
-        sigma = LID_BLUR_M * self.px_per_m
-        spread = cv2.GaussianBlur(np.dstack([seen * weight[..., None], weight]).astype(np.float32), (0, 0), sigma)
-        known = np.clip(spread[..., 3:] / (1e-3 * weight.max() + 1e-12), 0, 1)
-        smooth = spread[..., :3] / np.maximum(spread[..., 3:], 1e-4 * weight.max() + 1e-12)
-        return np.where(lid[..., None], known * smooth + (1 - known) * painted, painted)
+        weight = (np.where(skin, share, 0) ** 4)[rows, columns].astype(np.float32)
+        seen, sigma = seen[rows, columns], LID_BLUR_M * self.px_per_m
+        tone = (seen @ LUMINANCE).clip(0.01, 1)
+        usual = _blur(tone, weight, 4 * sigma)[0][..., 0]
+        # pixels of another tone are brows, lashes and whites of eyes that the mesh takes for skin
+        weight *= np.exp(-((np.log(tone / usual.clip(0.01)) / OTHER_TONE) ** 2))
+        out = painted.copy()
+        smooth = out[rows, columns]
+        for width in (4 * sigma, 2 * sigma, sigma):
+            spread, known = _blur(seen, weight, width)
+            known = np.clip(known[..., None] / ENOUGH, 0, 1)
+            smooth = known * spread + (1 - known) * smooth
+        out[rows, columns] = np.where(lid[rows, columns, None], smooth, out[rows, columns])
+        return out
 
     def _lashes(self, vertices: np.ndarray) -> np.ndarray:
         """Factors [H, W] that darken the line along which lids meet."""
@@ -221,6 +231,19 @@ class Warp:
 def _distance(mask: np.ndarray) -> np.ndarray:
     """How far [H, W] each pixel is from the mask, px."""
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+
+
+def _box(mask: np.ndarray, margin: float) -> tuple[slice, slice]:
+    """Rows and columns of what is in the mask [H, W], and of `margin` px around it."""
+    spans = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return tuple(slice(max(0, int(span[0] - margin)), int(span[-1] + margin) + 2) for span in spans)
+
+
+def _blur(values: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Gaussian means [H, W, D] of values [H, W, D] or [H, W] by weights [H, W], and how much weight there was [H, W]."""
+    values = np.atleast_3d(values)
+    spread = cv2.GaussianBlur(np.dstack([values * weights[..., None], weights]).astype(np.float32), (0, 0), sigma)
+    return spread[..., :-1] / np.maximum(spread[..., -1:], 1e-6), spread[..., -1]
 
 
 def _areas(pixels: np.ndarray, faces: np.ndarray) -> np.ndarray:
