@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from bars import Row, at_most, line
 from machine import IDLE_EXP2, IDLE_FMA, fma_rate, measure, use_threads
+from mesh_rivals import rows_of_mesh
 from raster_facts import rows_of_compiling, rows_of_numerics
 from rivals import head_scene, plain_numba, tile_loop, time_dense
 
-from facecraft.mesh.raster import rasterize_mesh
 from facecraft.splats import blend
 from facecraft.splats.adam import Adam
 from facecraft.splats.harmonics import MAX_DEGREE
@@ -175,24 +175,6 @@ def rows_of_training() -> Iterator[Row]:
     yield at_most("2,000 of these", 45, " s", 2 * times["all"], 2 * best["all"])
     share, best_share = (100 * t["loss and optimiser"] / t["all"] for t in (times, best))
     yield at_most("loss and optimiser", 35, " %", share, best_share, 0)
-
-
-def rows_of_mesh() -> Iterator[Row]:
-    """An ellipsoid of 15,000 triangles, all of them drawn."""
-    use_threads(1)
-    u, v = np.meshgrid(np.linspace(0, 2 * np.pi, 126), np.linspace(0, np.pi, 61))
-    x, y, z = 150 * np.sin(v) * np.cos(u), 220 * np.cos(v), 0.1 * np.sin(v) * np.sin(u)
-    pixels = np.stack([256 + x, 256 + y, 1 + z], -1).reshape(-1, 3)
-    corner = (np.arange(60)[:, None] * 126 + np.arange(125)).reshape(-1, 1)
-    faces = np.concatenate([corner + [0, 1, 126], corner + [1, 127, 126]])
-
-    def step():
-        start = time.perf_counter()
-        rasterize_mesh(pixels, faces, 512, 512)
-        return {"mesh": time.perf_counter() - start}
-
-    times, best = measure(step)
-    yield at_most(f"mesh of {len(faces)} triangles, 512^2 1T", 5, " ms", times["mesh"], best["mesh"])
 
 
 SECTIONS = {
