@@ -15,7 +15,7 @@ from facecraft.synth.figure import flat_gaussians, x_axes
 from facecraft.synth.hair import FAMILIES, HairTraits, grow_hair, pigment_colour
 from facecraft.synth.hull import make_hull
 from facecraft.synth.labels import LABELS
-from facecraft.synth.light import Light, irradiance, shade_points, sphere_directions
+from facecraft.synth.light import BIAS_M, Light, irradiance, shade_points, sphere_directions
 from facecraft.synth.meshes import draw_mesh
 from facecraft.synth.noise import cells, smooth_noise
 from facecraft.synth.picture import encode, take_picture
@@ -244,6 +244,20 @@ def test_a_lamp_throws_a_shadow_that_ends_where_geometry_says():
     below = seen[: len(plane), 0]
     assert below[radius < 0.028].max() < 0.05 and below[radius > 0.054].min() > 0.95
     assert np.allclose(arriving[: len(plane)][radius > 0.06], 1, atol=0.02)
+
+
+def test_light_fades_by_e_for_each_softness_behind_a_surface():
+    """Points under a wide plane, lit from straight above; the map's bias is free."""
+    x, y = np.meshgrid(*[np.linspace(-0.2, 0.2, 200)] * 2)
+    plane = np.stack([x.ravel(), y.ravel(), np.full(x.size, 0.05)], 1)
+    depths, softness = np.array([0.005, 0.02, 0.03, 0.03, 0.2]), np.array([0.01, 0.01, 0.01, 0.02, 0.02])
+    below = np.stack([np.linspace(-0.02, 0.02, 5), np.zeros(5), 0.05 - depths], 1)
+    points, normals = np.concatenate([plane, below]), np.tile([0.0, 0, 1], (len(plane) + 5, 1))
+    light = Light(0 * EVEN.sky, np.array([[0.0, 0, 1]]), np.ones((1, 3)), np.array([1e-3]))
+    _, seen = shade_points(points, normals, 0 * normals, np.concatenate([np.full(len(plane), 0.01), softness]), light)
+    wanted = np.exp(-np.maximum(depths - BIAS_M, 0) / softness)
+    assert np.allclose(seen[-5:, 0], wanted, rtol=1e-3, atol=1e-6)
+    assert np.allclose(seen[: len(plane)], 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("absorber", [0, 1])

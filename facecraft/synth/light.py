@@ -15,6 +15,7 @@ DIRECTIONS = 36
 MAP, MAP_M = 72, 0.62  # side of a shadow map, in cells and metres
 WRAP = np.array([0.30, 0.16, 0.10])  # how far light creeps around skin, by colour
 BIAS_M = 0.007
+MOST_VEIL = np.float32(80)  # e^80 is within float32
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def shade_points(
     points: np.ndarray,  # [n, 3] m
     normals: np.ndarray,  # [n, 3] unit
     tangents: np.ndarray,  # [n, 3] unit, along strands; zero for surfaces
-    softness: np.ndarray,  # [n] m, depth over which light fades behind a surface
+    softness: np.ndarray,  # [n] m, depth over which light fades behind a surface; few different ones, at least 1/80 of the radius
     light: Light,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Light that arrives [n, 3] (1 = a white surface looks white) and how much of each lamp is seen [n, L]."""
@@ -77,10 +78,14 @@ def shade_points(
     frames = np.stack([_frame(d) for d in directions])
     fronts = np.full((len(directions), MAP, MAP), -9.0, np.float32)
     _draw_fronts(points, directions, frames, fronts)
+    # exp((z - front) / softness) = veil exp(z / softness): one exponential for each point, not one for each cell around it
+    kinds = np.unique(softness)
+    kind = np.searchsorted(kinds, softness)
+    fades = np.minimum(1 / kinds, MOST_VEIL / np.linalg.norm(points, axis=1).max())
+    veils = np.exp(np.minimum(-fronts * fades[:, None, None, None], MOST_VEIL))
     out, lamps = np.zeros((len(points), 3), np.float32), np.zeros((len(points), len(light.lamps)), np.float32)
-    _gather(
-        points, normals, tangents, softness, directions, frames, fronts, strengths, WRAP.astype(np.float32), out, lamps
-    )
+    surfaces = (points, normals, tangents, kind)
+    _gather(*surfaces, directions, frames, veils, fades, strengths, WRAP.astype(np.float32), out, lamps)
     return out, lamps
 
 
@@ -109,44 +114,50 @@ def _draw_fronts(points, directions, frames, fronts):
 
 
 @numba.njit(cache=True)
-def _seen(point, direction, frame, front, softness):
+def _seen(point, direction, frame, veil, fade):
     """How much of a direction's light gets to a point."""
     x, y, z = _place(point, direction, frame)
     x, y = x - np.float32(0.5), y - np.float32(0.5)
     u, v = int(np.floor(x)), int(np.floor(y))
     if u < 0 or v < 0 or u >= MAP - 1 or v >= MAP - 1:
         return np.float32(1)
-    fx, fy = x - u, y - v
-    total = np.float32(0)
-    for j in range(4):
-        du, dv = j & 1, j >> 1
-        behind = front[v + dv, u + du] - z - np.float32(BIAS_M)
-        weight = (fx if du else 1 - fx) * (fy if dv else 1 - fy)
-        total += weight * (np.exp(-behind / softness) if behind > 0 else np.float32(1))
-    return total
+    one, fx, fy = np.float32(1), x - np.float32(u), y - np.float32(v)
+    near = np.exp((z + np.float32(BIAS_M)) * fade)
+    above = (one - fx) * min(veil[v, u] * near, one) + fx * min(veil[v, u + 1] * near, one)
+    below = (one - fx) * min(veil[v + 1, u] * near, one) + fx * min(veil[v + 1, u + 1] * near, one)
+    return (one - fy) * above + fy * below
 
 
 @numba.njit(cache=True, parallel=True)
-def _gather(points, normals, tangents, softness, directions, frames, fronts, strengths, wrap, out, lamps):
+def _gather(points, normals, tangents, kind, directions, frames, veils, fades, strengths, wrap, out, lamps):
     first_lamp = len(directions) - 5 * lamps.shape[1]
+    # a number of Python's own type would make all of this float64
+    nothing, one, fifth = np.float32(0), np.float32(1), np.float32(0.2)
+    share, spread, least = np.float32(0.72 * 0.35), np.float32(0.72 * 0.65), np.float32(0.72 * 0.12)
+    narrowed = one / (one + wrap)
     for i in numba.prange(len(points)):
-        strand = tangents[i, 0] ** 2 + tangents[i, 1] ** 2 + tangents[i, 2] ** 2 > 0.5
+        n, t, veil, fade = normals[i], tangents[i], veils[kind[i]], fades[kind[i]]
+        strand = t[0] ** 2 + t[1] ** 2 + t[2] ** 2 > 0.5
+        red = green = blue = nothing
         for k in range(len(directions)):
             d = directions[k]
-            cosine = normals[i, 0] * d[0] + normals[i, 1] * d[1] + normals[i, 2] * d[2]
+            cosine = n[0] * d[0] + n[1] * d[1] + n[2] * d[2]
             if not strand and cosine <= -wrap[0]:
                 continue
-            seen = _seen(points[i], d, frames[k], fronts[k], softness[i])
+            seen = _seen(points[i], d, frames[k], veil[k], fade)
             if k >= first_lamp:
-                lamps[i, (k - first_lamp) // 5] += seen / 5
+                lamps[i, (k - first_lamp) // 5] += seen * fifth
             if strand:
-                along = tangents[i, 0] * d[0] + tangents[i, 1] * d[1] + tangents[i, 2] * d[2]
-                lit = 0.72 * np.sqrt(max(1 - along * along, 0)) * max(0.35 + 0.65 * cosine, 0.12)
-                for c in range(3):
-                    out[i, c] += strengths[k, c] * lit * seen
+                along = t[0] * d[0] + t[1] * d[1] + t[2] * d[2]
+                lit = seen * np.sqrt(max(one - along * along, nothing)) * max(share + spread * cosine, least)
+                red += strengths[k, 0] * lit
+                green += strengths[k, 1] * lit
+                blue += strengths[k, 2] * lit
             else:
-                for c in range(3):
-                    out[i, c] += strengths[k, c] * max((cosine + wrap[c]) / (1 + wrap[c]), 0) * seen
+                red += strengths[k, 0] * seen * max((cosine + wrap[0]) * narrowed[0], nothing)
+                green += strengths[k, 1] * seen * max((cosine + wrap[1]) * narrowed[1], nothing)
+                blue += strengths[k, 2] * seen * max((cosine + wrap[2]) * narrowed[2], nothing)
+        out[i, 0], out[i, 1], out[i, 2] = red, green, blue
 
 
 def add_highlights(
