@@ -4,6 +4,10 @@ import numba
 import numpy as np
 
 PERLIN_DEVIATION = 0.27  # standard deviation of one octave, measured on 10^6 points
+_SIGNS = ((-1, -1), (1, -1), (-1, 1), (1, 1))
+_EDGES = np.array(
+    [(a, b, 0) for a, b in _SIGNS] + [(a, 0, b) for a, b in _SIGNS] + [(0, a, b) for a, b in _SIGNS], float
+)
 
 
 def smooth_noise(points: np.ndarray, wavelength: float, seed: int, octaves: int = 1) -> np.ndarray:
@@ -33,10 +37,8 @@ def _hash(x, y, z, seed):
 @numba.njit(cache=True)
 def _slope(h, x, y, z):
     """Product of (x, y, z) with one of 12 gradients along the edges of a cube."""
-    h = h % 12
-    first = x if h < 8 else y
-    second = y if h < 4 else z
-    return (first if h & 1 else -first) + (second if h & 2 else -second)
+    edge = h % 12
+    return _EDGES[edge, 0] * x + _EDGES[edge, 1] * y + _EDGES[edge, 2] * z
 
 
 @numba.njit(cache=True)
