@@ -24,6 +24,8 @@ FEWEST_SEEN = 0.5
 NARROWEST_EYE_M = 5e-3  # a smaller usual gap between the lids is an eye that is shut all the time
 BLINKING = (0.25, 0.5)  # shares of the usual gap between the lids: shut, and not yet
 WINKING = (0.4, 0.6)  # likewise against the other eye's share
+LOW = {"mouthSmile": 0.7, "browInnerUp": 0.65, "browOuterUp": 0.65}
+"""Slope of tracked channels against the true ones where they follow them closely: see benchmarks/RESULTS.md."""
 TOLD = 250  # frames between two lines about progress
 _FACING = np.diag([1.0, -1.0, -1.0])  # the axes of a head that looks straight into the camera
 
@@ -130,9 +132,20 @@ def to_motion(
     """A track as a motion: rotation and translation of the head in its own axes as it looks straight into the camera."""
     columns = [head.expression_names.index(name) for name in ARKIT_NAMES]
     shut = shut_shares(lid_gaps(track, landmarks))
-    expression = shut_lids(pair_eyes(track.expression[:, columns], 1 - shut), shut)
+    expression = shut_lids(pair_eyes(raise_channels(track.expression[:, columns]), 1 - shut), shut)
     neck = Rotation.from_matrix(_FACING @ track.rotation).as_rotvec()
     return Motion(expression, neck, np.zeros((len(times), 2, 2)), times, track.translation @ _FACING)
+
+
+def raise_channels(
+    expression: np.ndarray,  # [T, 52]
+) -> np.ndarray:
+    """Channels [T, 52] that reach as high as the driver's do on average: tracked ones are too low by `LOW`.
+
+    The detector draws faces towards its mean, and the fit draws channels towards 0.
+    """
+    heights = [next((low for start, low in LOW.items() if name.startswith(start)), 1.0) for name in ARKIT_NAMES]
+    return (expression / heights).clip(0, 1)
 
 
 def lid_gaps(track: HeadTrack, landmarks: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from facecraft.camera import Camera
 from facecraft.drive import ARKIT_NAMES, Motion, built_in_motion
 from facecraft.errors import InputError
-from facecraft.footage import lid_gaps, pair_eyes, shut_lids, shut_shares, to_motion, track_video
+from facecraft.footage import LOW, lid_gaps, pair_eyes, raise_channels, shut_lids, shut_shares, to_motion, track_video
 from facecraft.head.model import load_head
 from facecraft.head.track import HeadTrack, _solve_chain, track_head
 from facecraft.image import write_sample
@@ -133,6 +133,17 @@ def test_shut_lids_are_a_blink_and_no_look_down():
     tracked[:, [blink, down]] = 0.4
     out = shut_lids(tracked, shut)
     assert np.allclose(out[:, blink], [0.4, 1, 0.7]) and np.allclose(out[:, down], [0.4, 0, 0.2])
+
+
+def test_low_channels_are_raised_and_stay_weights():
+    given = np.full((2, 52), [[0.35], [0.9]])
+    raised = raise_channels(given)
+    smile, jaw = (ARKIT_NAMES.index(name) for name in ("mouthSmileLeft", "jawOpen"))
+    assert np.allclose(raised[:, smile], [0.35 / LOW["mouthSmile"], 1]) and np.array_equal(
+        raised[:, jaw], given[:, jaw]
+    )
+    moved = [name for i, name in enumerate(ARKIT_NAMES) if raised[0, i] != given[0, i]]
+    assert len(moved) == 5 and not raise_channels(np.zeros((1, 52))).any()
 
 
 def test_shut_eyes_say_nothing_of_the_look():
