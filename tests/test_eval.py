@@ -268,6 +268,11 @@ def test_expressive_renders_are_compared_with_the_neutral_ones_of_their_view(tmp
     assert data["summary"]["ann, expressive"]["id"] == pytest.approx({"mean": expressive["figures"]["id"], "n": 3})
     assert data["views"]["left smile"]["id"]["n"] == 2 and data["views"]["left"]["id"]["n"] == 6
     assert "Means by view" in report.read_text()
+    lines = list(csv.DictReader((report.parent / "images.csv").read_text().splitlines()))
+    sides = {(line["side"], line["view"]) for line in lines}
+    assert sides == {("cross", v) for v in ("front", "left")} | {
+        ("expressive", v) for v in ("front smile", "left smile", "left frown")
+    }
 
 
 def test_a_workspace_is_its_own_neutral_face(astronaut_workspace, tmp_path, monkeypatch, brightness):
@@ -282,6 +287,7 @@ def test_a_workspace_is_its_own_neutral_face(astronaut_workspace, tmp_path, monk
     assert [row["where"] for row in data["table"]] == ["N = 2", "N = 2"]
     distances = {row["name"]: row["id_distance"] for row in data["images"]}
     assert 0 < distances["ann.ws/+0° jaw open"] < 0.01 < distances["ann.ws/+0° neutral"]  # the first is of ours
+    assert "seed" in data["workspaces"]["ann.ws"]["coin-fit"]
 
 
 def test_goha_lays_pictures_on_black_and_counts_all_of_them(tmp_path, monkeypatch):

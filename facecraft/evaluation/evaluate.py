@@ -105,6 +105,11 @@ def evaluate_protocol(name: str, data: Path, folder: Path, options: Options) -> 
     if others:
         sizes = ", ".join(f"{width}x{height}" for width, height in sorted(others))
         results.notes.append(f"The paper's pictures are {protocol.side_px}x{protocol.side_px}; some here are {sizes}.")
+    results.workspaces = {
+        case.name: {stage: record["options"] for stage, record in Workspace.open(case.folder).records().items()}
+        for case in cases
+        if case.is_workspace
+    }
     results.columns = protocol.columns
     results.table = _make_table(name, protocol, results)
     _write_to(folder, results, exhibits)

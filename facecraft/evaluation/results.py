@@ -50,6 +50,7 @@ class Results:
     table: list["TableRow"] = field(default_factory=list)  # of a protocol: ours, then the paper's
     columns: tuple[str, ...] = ()  # of the table
     options: dict = field(default_factory=dict)
+    workspaces: dict[str, dict] = field(default_factory=dict)  # of a protocol: case -> stage -> its options and seed
     by_view: bool = False
 
     @property
@@ -70,7 +71,9 @@ class Results:
             groups.setdefault(row.view, set()).add(row.group)
         return [view for view in groups if view and len(groups[view]) > 1] if self.by_view else []
 
-    def mean(self, measure: str, group: str | None = None, side: str | None = None, view: str | None = None):
+    def mean(
+        self, measure: str, group: str | None = None, side: str | None = None, view: str | None = None
+    ) -> tuple[float, int]:
         """Mean over the pictures of a group, side and view that have the measure, and how many they are; nan for none."""
         rows = [r for r in self.rows if group in (None, r.group) and side in (None, r.side) and view in (None, r.view)]
         values = [v for row in rows if not math.isnan(v := row.figures.get(measure, math.nan))]
@@ -103,6 +106,10 @@ class Results:
         means = {name: self.mean(name, **chosen) for name in self.measures}
         return {name: {"mean": mean, "n": n} for name, (mean, n) in means.items() if n}
 
+    def _keys(self) -> tuple[str, ...]:
+        """What says which picture a row is of."""
+        return ("name", "group", *(key for key in ("side", "view") if any(getattr(row, key) for row in self.rows)))
+
     def to_json(self) -> str:
         """metrics.json: infinities as the strings "inf" and "-inf", what could not be measured as null."""
         content = {
@@ -111,6 +118,7 @@ class Results:
             "title": self.title,
             "count": len(self.rows),
             "options": self.options,
+            "workspaces": self.workspaces,
             "versions": package_versions(PACKAGES),
             "nets": self.nets,
             "missing": self.missing,
@@ -120,7 +128,7 @@ class Results:
             "views": {view: self._means(view=view) for view in self.views},
             "sets": self.sets,
             "table": [asdict(row) for row in self.table],
-            "images": [{"name": row.name, "group": row.group} | row.figures for row in self.rows],
+            "images": [{key: getattr(row, key) for key in self._keys()} | row.figures for row in self.rows],
         }
         return json.dumps(json_safe(content), indent=1, allow_nan=False)
 
@@ -128,10 +136,15 @@ class Results:
         """images.csv: one line for each picture; empty where a measure does not apply or could not be taken."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["name", "group", *self.measures])
+        writer.writerow([*self._keys(), *self.measures])
         for row in self.rows:
             values = [row.figures.get(name, math.nan) for name in self.measures]
-            writer.writerow([row.name, row.group, *("" if math.isnan(v) else repr(float(v)) for v in values)])
+            writer.writerow(
+                [
+                    *(getattr(row, key) for key in self._keys()),
+                    *("" if math.isnan(v) else repr(float(v)) for v in values),
+                ]
+            )
         return text.getvalue()
 
 
