@@ -63,10 +63,17 @@ def surface_sites(size: int) -> Sites:
 
 def texel_axes(sites: Sites, vertices: np.ndarray) -> np.ndarray:
     """The two sides of each texel as it lies on the mesh `vertices` [V, 3]: [n, 3, 2], m."""
+    a, b, c = (vertices[corner] for corner in load_head().faces.numpy().T)
+    inverse = _edges_from_uv()[..., None]
+    along_u, along_v = ((b - a) * inverse[:, 0, k] + (c - a) * inverse[:, 1, k] for k in (0, 1))
+    return np.stack([along_u, along_v], 2)[sites.faces] * sites.sides[:, None, None]
+
+
+@cache
+def _edges_from_uv() -> np.ndarray:
+    """How much of the two edges from its first corner leads along u and v in each triangle: [F, 2 edges, 2]."""
     head = load_head()
-    corners, uvs = vertices[head.faces.numpy()], head.uvs.double().numpy()[head.faces_uv.numpy()]
-    edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], 2)
+    uvs = head.uvs.double().numpy()[head.faces_uv.numpy()]
     flat = np.stack([uvs[:, 1] - uvs[:, 0], uvs[:, 2] - uvs[:, 0]], 2)
     area = np.linalg.det(flat)
-    inverse = np.linalg.inv(np.where(np.abs(area)[:, None, None] > 1e-12, flat, np.eye(2)))
-    return (edges @ inverse)[sites.faces] * sites.sides[:, None, None]
+    return np.linalg.inv(np.where(np.abs(area)[:, None, None] > 1e-12, flat, np.eye(2)))
