@@ -21,8 +21,9 @@ from scipy.spatial.transform import Rotation
 from facecraft.camera import Camera
 from facecraft.face.portrait import Portrait, preprocess
 from facecraft.head.fit import fit_landmarks, fit_together, pose_vertices
+from facecraft.head.fitted import fit_faces
 from facecraft.head.model import HeadModel, load_head
-from facecraft.head.photometric import fit_photo, fit_photos
+from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
 from facecraft.image import write_png
 
@@ -116,10 +117,10 @@ def fit_several(head: HeadModel, portraits: list[Portrait], quality: str) -> lis
 
 
 def _fit(head: HeadModel, portrait: Portrait, method: str):
-    start = fit_landmarks(head, portrait.landmarks, portrait.camera)
     if method == "landmarks":
-        return start
-    return fit_photo(head, start, portrait.landmarks, portrait.image, portrait.alpha, method)
+        return fit_landmarks(head, portrait.landmarks, portrait.camera)
+    (fit,) = fit_faces(head, [Photo(portrait.image, portrait.alpha, portrait.landmarks)], [portrait.camera], method)
+    return fit
 
 
 def _judge(head: HeadModel, truth: SyntheticPhoto, fit, seconds: float) -> dict:

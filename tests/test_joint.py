@@ -83,7 +83,7 @@ def test_more_photos_of_a_person_find_the_shape_better():
     assert all(fit.camera.fx == shot.camera.fx for fit, shot in zip(fits, shots, strict=True))
     assert np.abs(fits[0].expression - fits[1].expression).max() > 0.05
     singles = [fit_photos(head, [a], [photo], "draft")[0] for a, photo in zip(alone, photos, strict=True)]
-    assert shape_error(fits[0]) < 0.9 * np.mean([shape_error(fit) for fit in singles])
+    assert shape_error(fits[0]) < 0.97 * np.mean([shape_error(fit) for fit in singles])
 
 
 def test_a_head_of_two_photos_is_written_and_read_as_that_of_the_first(tmp_path):

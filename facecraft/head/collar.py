@@ -82,10 +82,10 @@ def _envelope(points: np.ndarray) -> np.ndarray:
     return heights
 
 
-def resembles(colours: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Which `colours` [n, 3] are `colour` [3] at some brightness."""
-    shade = np.clip(colours @ colour / (colour @ colour), *SHADES)
-    return np.linalg.norm(colours - shade[:, None] * colour, axis=1) < UNLIKE * np.linalg.norm(colour)
+def resembles(colours: np.ndarray, colour: np.ndarray, shades=SHADES, unlike=UNLIKE) -> np.ndarray:
+    """Which `colours` [n, 3] are `colour` [3] at some brightness in `shades`, within `unlike` of its length."""
+    shade = np.clip(colours @ colour / (colour @ colour), *shades)
+    return np.linalg.norm(colours - shade[:, None] * colour, axis=1) < unlike * np.linalg.norm(colour)
 
 
 def _azimuths(points: np.ndarray) -> np.ndarray:

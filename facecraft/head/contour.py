@@ -20,7 +20,7 @@ OUTSIDE_SIGMA_M, INSIDE_SIGMA_M = 1.5e-3, 2e-3
 FADE_M = 4e-3  # how far inside the matte's border skin still feels it
 RIM_PX = 1.5
 LOWEST = -0.12  # m, below it clothes begin
-WEIGHT = 0.15  # neighbouring points of an outline err together
+WEIGHT = 0.3  # neighbouring points of an outline err together
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Levenberg-Marquardt on the reprojection error with Gaussian priors. Landmarks sa
 expression (they regress to the detector's mean face), so shape stays close to the mean unless the points insist.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -93,7 +94,8 @@ def turn_slopes(arms: np.ndarray) -> np.ndarray:
 class LandmarkProblem:
     """Residuals, their Jacobian and the bounds of one of several `pictures` that share the shape, and the prior on it."""
 
-    def __init__(self, head: HeadModel, landmarks: np.ndarray, camera: Camera, pictures: int = 1):
+    def __init__(self, head: HeadModel, landmarks: np.ndarray, camera: Camera, pictures: int = 1, hidden=()):
+        self.hidden = tuple(hidden)  # numbers of landmarks that are not to be believed
         self.head, self.landmarks, self.camera = head, landmarks[:, :2].astype(float), camera
         self.K, self.E = head.shape_count, len(head.expression_names)
         self.basis = _landmark_basis(head)
@@ -153,10 +155,10 @@ class LandmarkProblem:
         self.weigh(rotation, scale)
         return state
 
-    def weigh(self, rotation: np.ndarray, px_per_m: float, misfit_m: float = MISFIT_M, ignored=()) -> None:
+    def weigh(self, rotation: np.ndarray, px_per_m: float, misfit_m: float = MISFIT_M) -> None:
         """Set the landmarks' noise for a head turned by `rotation` [3, 3] at a scale of `px_per_m`; see landmark_noise."""
         yaw = np.arctan2(rotation[0, 2], -rotation[2, 2])  # of the face's axis in the camera
-        ignored = list(ignored)
+        ignored = list(self.hidden)
         if abs(yaw) > np.radians(25):  # the far outline is the detector's guess
             mean_x = self.head.landmarks(self.head.template[None])[0, :, 0].numpy()
             ignored += [i for i in OVAL if mean_x[i] * np.sign(yaw) > 0.02]
@@ -195,9 +197,10 @@ def fit_landmarks(
     landmarks: np.ndarray,  # [478, 2+] px
     camera: Camera,  # intrinsics; its pose is not used
     iterations: int = 25,
+    hidden: Sequence[int] = (),  # numbers of landmarks that are not to be believed
 ) -> LandmarkFit:
     """The most probable head for the landmarks of one picture."""
-    (fit,) = fit_together(head, [landmarks], [camera], iterations)
+    (fit,) = fit_together(head, [landmarks], [camera], iterations, [hidden])
     return fit
 
 
@@ -206,10 +209,11 @@ def fit_together(
     landmarks: list[np.ndarray],  # of each picture [478, 2+] px
     cameras: list[Camera],
     iterations: int = 25,
+    hidden: Sequence[Sequence[int]] | None = None,  # of each picture, see fit_landmarks
 ) -> list[LandmarkFit]:
     """The most probable head for the landmarks of several pictures of one person: one shape, the rest for each picture."""
-    pairs = zip(landmarks, cameras, strict=True)
-    problems = [LandmarkProblem(head, points, camera, len(cameras)) for points, camera in pairs]
+    each = zip(landmarks, cameras, hidden or [()] * len(cameras), strict=True)
+    problems = [LandmarkProblem(head, points, camera, len(cameras), absent) for points, camera, absent in each]
     states = [problem.start() for problem in problems]
     count = 0
     for rigid, limit in ((True, 6), (False, iterations)):

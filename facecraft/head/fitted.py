@@ -16,6 +16,7 @@ from facecraft.errors import InputError
 from facecraft.face.portrait import Portrait, Source, source_folder
 from facecraft.head.fit import LandmarkFit, fit_together, pose_vertices
 from facecraft.head.model import HeadModel, load_head
+from facecraft.head.occlusion import uncover
 from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
 from facecraft.head.silhouette import coverage, fit_silhouette, has_long_hair
@@ -110,13 +111,21 @@ def fit_head(
 
     `quality` is one of photometric.LEVELS.
     """
-    starts = fit_together(head, [source.landmarks for source in sources], [source.camera for source in sources])
-    errors = np.mean([fit.errors_px for fit in starts])
-    log.info(f"landmarks fitted within {errors:.2f} px on average")
     photos = [Photo(source.image, source.alpha, source.landmarks) for source in sources]
-    first, *others = fit_photos(head, starts, photos, quality)
+    first, *others = fit_faces(head, photos, [source.camera for source in sources], quality)
     fitted = complete_fit(head, first, sources[0].image, sources[0].alpha, texture_size)
     return replace(fitted, others=tuple(others))
+
+
+def fit_faces(head: HeadModel, photos: list[Photo], cameras: list[Camera], quality: str) -> list[LandmarkFit]:
+    """The most probable head in each of several photos of one person, whatever covers it."""
+    photos = [uncover(head, photo, camera) for photo, camera in zip(photos, cameras, strict=True)]
+    for photo in photos:
+        if photo.hidden:
+            log.info(f"something covers the face: {len(photo.hidden)} of {len(photo.landmarks)} landmarks are left out")
+    starts = fit_together(head, [p.landmarks for p in photos], cameras, hidden=[p.hidden for p in photos])
+    log.info(f"landmarks fitted within {np.mean([fit.errors_px for fit in starts]):.2f} px on average")
+    return fit_photos(head, starts, photos, quality)
 
 
 def complete_fit(head: HeadModel, fit: LandmarkFit, image, alpha, texture_size: int = 1024) -> FittedHead:

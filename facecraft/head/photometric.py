@@ -23,14 +23,14 @@ from facecraft.mesh.light import harmonics
 
 LEVELS = {
     "draft": ((64, 4e-3, 4), (96, 2.5e-3, 4)),
-    "standard": ((64, 5e-3, 6), (96, 3e-3, 6), (128, 1.5e-3, 6)),
-    "high": ((64, 5e-3, 8), (96, 3e-3, 8), (128, 1.5e-3, 8), (192, 1e-3, 8)),
+    "standard": ((64, 5e-3, 6), (96, 3e-3, 6), (128, 1.5e-3, 6), (192, 0.7e-3, 6)),
+    "high": ((64, 5e-3, 8), (96, 3e-3, 8), (128, 1.5e-3, 8), (192, 0.7e-3, 8), (256, 0.5e-3, 8)),
 }
 """Per quality, coarse to fine: side of the atlas whose texels are compared, blur (m on the face), most iterations."""
 
 COLOUR_SIGMA = 0.05  # of a point that the model explains
 POOL_TEXELS, OUTLIER = 1.0, 0.035  # neighbourhood whose mean squared residual decides, and the residual of half trust
-EVIDENCE = 1000.0  # how many independent colours a whole face is worth: errors of neighbours are alike
+EVIDENCE = 2000.0  # how many independent colours a whole face is worth: errors of neighbours are alike
 LANDMARK_MISFIT_M = 2e-3  # what landmarks share in their errors, colours know better; lips and lids they know well
 LIGHT_SIGMA, TINT_SIGMA = 0.5, 0.1
 
@@ -55,10 +55,18 @@ def fit_photos(
     quality: str = "standard",
 ) -> list[LandmarkFit]:
     """`starts` refined, one shape for all. The cameras keep their intrinsics; `errors_px` are those of the refined head."""
+    problems, looks, used = refine_looks(head, starts, photos, quality)
+    return [conclude(problem, look.head, used) for problem, look in zip(problems, looks, strict=True)]
+
+
+def refine_looks(
+    head: HeadModel, starts: list[LandmarkFit], photos: list[Photo], quality: str
+) -> tuple[list[LandmarkProblem], list[Look], int]:
+    """The states of fit_photos with skin and light, what they were measured by, and the number of steps."""
     skin, mattes = load_skin(head), [measure_matte(photo.alpha) for photo in photos]
     problems, looks = [], []
     for start, photo in zip(starts, photos, strict=True):
-        problem = LandmarkProblem(head, photo.landmarks, start.camera, len(photos))
+        problem = LandmarkProblem(head, photo.landmarks, start.camera, len(photos), photo.hidden)
         T = start.camera.T_camera_world
         problem.weigh(T[:3, :3], start.camera.fx / T[2, 3], LANDMARK_MISFIT_M)
         code = np.concatenate([start.shape, start.expression, start.gaze.ravel()])
@@ -77,7 +85,7 @@ def fit_photos(
             looks = _fit_colours(scenes, looks)
         looks, count = _minimize(scenes, looks, iterations)
         used += count
-    return [conclude(problem, look.head, used) for problem, look in zip(problems, looks, strict=True)]
+    return problems, looks, used
 
 
 def _trust(look: Appearance, points: SurfacePoints) -> np.ndarray:

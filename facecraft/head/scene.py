@@ -13,11 +13,13 @@ from facecraft.head.shading import Appearance, SurfacePoints, Tangents, appear
 
 @dataclass(frozen=True)
 class Photo:
-    """What a head is fitted to: `image` [H, W, 3] in [0, 1], `alpha` [H, W], `landmarks` [478, 2+] px."""
+    """What a head is fitted to: `image` [H, W, 3] in [0, 1], `alpha` [H, W], `landmarks` [478, 2+] px, of which those with
+    the numbers `hidden` are not to be believed."""
 
     image: np.ndarray
     alpha: np.ndarray
     landmarks: np.ndarray
+    hidden: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,18 @@ def blur(photo: Photo, matte: Matte, sigma_px: float) -> Picture:
     return Picture(np.concatenate([soft, dx, dy], 2), photo.alpha, matte)
 
 
+def place_head(problem: LandmarkProblem, state: HeadState) -> tuple[np.ndarray, Camera]:
+    """Vertices [V, 3] of a state in the head's axes, m, and the camera in them."""
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3] = state.rotation, state.translation
+    shape, expression, gaze = np.split(state.code, [problem.K, problem.K + problem.E])
+    vertices = pose_vertices(problem.head, shape, expression, gaze.reshape(2, 2))
+    return vertices, replace(problem.camera, T_camera_world=T)
+
+
 def view_scene(scene: Scene, look: Look) -> tuple[np.ndarray, Camera, Appearance]:
     """Vertices, camera and appearance of a state."""
     problem, picture = scene.problem, scene.picture
-    T = np.eye(4)
-    T[:3, :3], T[:3, 3] = look.head.rotation, look.head.translation
-    camera = replace(problem.camera, T_camera_world=T)
-    shape, expression, gaze = np.split(look.head.code, [problem.K, problem.K + problem.E])
-    vertices = pose_vertices(problem.head, shape, expression, gaze.reshape(2, 2))
+    vertices, camera = place_head(problem, look.head)
     colours = (picture.colours, picture.alpha, look.light, look.tone)
     return vertices, camera, appear(problem.head, scene.points, vertices, camera, *colours)
