@@ -42,6 +42,7 @@ LID_RIMS = (
     ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
 )
 """Landmarks of the upper and the lower rim of each eye, from corner to corner."""
+LIP_SHADE_M, LIP_TONE = 4e-3, 0.4  # how far lips shade teeth that are painted, and their tone beside the lips
 LASH_M, LASH_TONE = 0.9e-3, 0.35  # width of the line that lashes make where lids meet, and its tone
 MEETING_M = (1e-3, 3e-3)  # lids this close have met, this far not yet
 _PARTS = {"eye_socket": SKIN, "eyeball": EYES, "teeth_upper": TEETH}  # all else inside is MOUTH
@@ -138,6 +139,7 @@ class Warp:
         painted = render_textured(self.fitted.head, vertices, self.fitted.texture, self.camera, 1)[0]
         group = np.where(after.mask, self.groups[after.face_ids], -1)
         painted = _draw_near(painted, sampled[..., :3], share, group)
+        painted = self._shade_teeth(painted, after)
         painted = self._unfold_lids(painted, sampled[..., :3], share, after)
         share = cv2.GaussianBlur(cv2.erode(share, np.ones((3, 3))), (0, 0), SEAM_PX * FINE / 2)[..., None]
         inside = np.concatenate([share * sampled[..., :3] + (1 - share) * painted, np.ones_like(share)], 2)
@@ -152,6 +154,15 @@ class Warp:
     def _rasterize(self, vertices: np.ndarray) -> MeshBuffers:
         camera = self.camera
         return rasterize_mesh(camera.project(vertices), self.fitted.head.faces.numpy(), camera.height, camera.width)
+
+    def _shade_teeth(self, painted, after: MeshBuffers) -> np.ndarray:
+        """`painted` [H, W, 3] with teeth that are darker the nearer the lips are, which keep the light from them."""
+        teeth = after.mask & (self.groups[after.face_ids] == TEETH)
+        if not teeth.any():
+            return painted
+        lips = after.mask & (self.groups[after.face_ids] == SKIN)
+        light = LIP_TONE + (1 - LIP_TONE) * (_distance(lips) / (LIP_SHADE_M * self.px_per_m)).clip(0, 1)
+        return np.where(teeth[..., None], painted * light[..., None], painted)
 
     def _unfold_lids(self, painted, seen, share, after: MeshBuffers) -> np.ndarray:
         """`painted` [H, W, 3] with lids that the picture does not show as smooth as the skin around them."""
