@@ -13,7 +13,8 @@ from numba import njit
 from torch import Tensor
 
 from facecraft.splats.exponentials import log2
-from facecraft.splats.rows import add_columns, load_rows, store_rows
+from facecraft.splats.quaternions import inline, quat_grad, rotation, unit_quat, unit_quat_grad
+from facecraft.splats.rows import add_columns, keep_columns, load_rows, store_rows
 from facecraft.splats.simd import LANES, lane_numbers, maximum, minimum, root, round_up, select, total
 from facecraft.splats.threads import run_parts
 
@@ -21,7 +22,6 @@ ALPHA_MIN = 1.0 / 255.0
 _ONE, _TWO, _THREE, _FOUR = (0,), (0, 0), (0, 0, 0), (0, 0, 0, 0)
 _PARTS = 16
 _OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "arcp"})
-_inline = njit(error_model="numpy", fastmath={"contract", "arcp"}, forceinline=True)
 
 
 class Projection(torch.autograd.Function):
@@ -73,12 +73,12 @@ def _camera_row(viewmat: Tensor, K: Tensor, width: int, height: int, *limits: fl
     return np.array([*viewmat[:3].flatten().tolist(), fx, fy, cx, cy, *slopes, width, height, *limits])
 
 
-@_inline
+@inline
 def _dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@_inline
+@inline
 def _cross_rows(a, M):
     """Row vector times matrix: a [3], M three rows."""
     return (
@@ -88,37 +88,19 @@ def _cross_rows(a, M):
     )
 
 
-@_inline
-def _unit_quat(q):
-    """Normalised quaternion wxyz and 1 / its former length."""
-    w, x, y, z = q
-    inverse = 1.0 / root(w * w + x * x + y * y + z * z)
-    return (w * inverse, x * inverse, y * inverse, z * inverse), inverse
-
-
-@_inline
-def _rotation(q):
-    w, x, y, z = q
-    return (
-        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    )
-
-
-@_inline
+@inline
 def _view(camera):
     """Rows of the rotation world -> camera."""
     return (camera[0], camera[1], camera[2]), (camera[4], camera[5], camera[6]), (camera[8], camera[9], camera[10])
 
 
-@_inline
+@inline
 def _in_camera(camera, mean):
     V = _view(camera)
     return _dot(V[0], mean) + camera[3], _dot(V[1], mean) + camera[7], _dot(V[2], mean) + camera[11]
 
 
-@_inline
+@inline
 def _slopes(camera, point, inverse_z):
     """x / z and y / z at which the Jacobian is taken."""
     x, y, _ = point
@@ -126,7 +108,7 @@ def _slopes(camera, point, inverse_z):
     return slope_x, minimum(maximum(y * inverse_z, camera[18]), camera[19])
 
 
-@_inline
+@inline
 def _jacobian(camera, point, inverse_z):
     """(x_z, x_d, y_z, y_d): the pixel's derivative J = [[x_z, 0, x_d], [0, y_z, y_d]] by the point in the camera (eq. 29 of
     Zwicker et al.)."""
@@ -135,7 +117,7 @@ def _jacobian(camera, point, inverse_z):
     return x_z, -x_z * slope_x, y_z, -y_z * slope_y
 
 
-@_inline
+@inline
 def _times_view(J, V):
     """T = J V [2, 3], the pixel's derivative by the world position."""
     x_z, x_d, y_z, y_d = J
@@ -145,7 +127,7 @@ def _times_view(J, V):
     )
 
 
-@_inline
+@inline
 def _scaled(a, s):
     return a[0] * s[0], a[1] * s[1], a[2] * s[2]
 
@@ -161,8 +143,8 @@ def _project(part, parts, means, quats, scales, opacities, camera, means2d, coni
         (opacity,) = load_rows(opacities, row, last, _ONE)
         seen = (point[2] > near) & (point[2] < far) & (opacity >= np.float32(ALPHA_MIN))
         inverse_z = 1.0 / point[2]
-        q, _ = _unit_quat(load_rows(quats, row, last, _FOUR))
-        R, s = _rotation(q), load_rows(scales, row, last, _THREE)
+        q, _ = unit_quat(load_rows(quats, row, last, _FOUR))
+        R, s = rotation(q), load_rows(scales, row, last, _THREE)
         T = _times_view(_jacobian(camera, point, inverse_z), _view(camera))
         p0, p1 = _scaled(_cross_rows(T[0], R), s), _scaled(_cross_rows(T[1], R), s)
         xx, xy, yy = _dot(p0, p0) + eps2d, _dot(p0, p1), _dot(p1, p1) + eps2d
@@ -174,10 +156,10 @@ def _project(part, parts, means, quats, scales, opacities, camera, means2d, coni
         seen = seen & (det > 0) & (maximum(rx, ry) > radius_clip)
         seen = seen & (u + rx > 0) & (u - rx < width) & (v + ry > 0) & (v - ry < height)
         a, b, c = yy / det, -xy / det, xx / det
-        store_rows(means2d, row, last, (select(seen, u, 0), select(seen, v, 0)))
-        store_rows(conics, row, last, (select(seen, a, 0), select(seen, b, 0), select(seen, c, 0)))
+        store_rows(means2d, row, last, keep_columns(seen, (u, v)))
+        store_rows(conics, row, last, keep_columns(seen, (a, b, c)))
         store_rows(depths, row, last, (point[2],))
-        store_rows(radii, row, last, (select(seen, rx, 0), select(seen, ry, 0)))
+        store_rows(radii, row, last, keep_columns(seen, (rx, ry)))
 
 
 @njit(**_OPTIONS)
@@ -206,9 +188,9 @@ def _project_backward(
         mean, s = load_rows(means, row, last, _THREE), load_rows(scales, row, last, _THREE)
         point = _in_camera(camera, mean)
         inverse_z = 1.0 / point[2]
-        q, inverse = _unit_quat(load_rows(quats, row, last, _FOUR))
+        q, inverse = unit_quat(load_rows(quats, row, last, _FOUR))
         J = _jacobian(camera, point, inverse_z)
-        R, T = _rotation(q), _times_view(J, V)
+        R, T = rotation(q), _times_view(J, V)
         q0, q1 = _cross_rows(T[0], R), _cross_rows(T[1], R)
         p0, p1 = _scaled(q0, s), _scaled(q1, s)
         v_conic = load_rows(v_conics, row, last, _THREE)
@@ -218,51 +200,30 @@ def _project_backward(
         d1 = (2 * (c01 * p0[0] + c11 * p1[0]), 2 * (c01 * p0[1] + c11 * p1[1]), 2 * (c01 * p0[2] + c11 * p1[2]))
         v_scale = (d0[0] * q0[0] + d1[0] * q1[0], d0[1] * q0[1] + d1[1] * q1[1], d0[2] * q0[2] + d1[2] * q1[2])
         d0, d1 = _scaled(d0, s), _scaled(d1, s)
-        g = _quat_grad(q, T, d0, d1)
-        along = g[0] * q[0] + g[1] * q[1] + g[2] * q[2] + g[3] * q[3]
-        v_quat = _across(g, along, q, inverse)
+        v_quat = quat_grad(unit_quat_grad(q, T, d0, d1), q, inverse)
         e0 = (_dot(d0, R[0]), _dot(d0, R[1]), _dot(d0, R[2]))
         e1 = (_dot(d1, R[0]), _dot(d1, R[1]), _dot(d1, R[2]))
         v_mean2d, (v_depth,) = load_rows(v_means2d, row, last, _TWO), load_rows(v_depths, row, last, _ONE)
         v_point = _point_grad(camera, point, inverse_z, e0, e1, *v_mean2d, v_depth)
         v_mean = _cross_rows(v_point, V)
-        _write_triples(v_scales, row, last, add, seen, v_scale)
-        _write_triples(v_means, row, last, add, seen, v_mean)
-        v_quat = (
-            select(seen, v_quat[0], 0),
-            select(seen, v_quat[1], 0),
-            select(seen, v_quat[2], 0),
-            select(seen, v_quat[3], 0),
-        )
-        if add:
-            v_quat = add_columns(v_quat, load_rows(v_quats, row, last, _FOUR))
-        store_rows(v_quats, row, last, v_quat)
+        _write_rows(v_scales, row, last, add, seen, v_scale)
+        _write_rows(v_means, row, last, add, seen, v_mean)
+        _write_rows(v_quats, row, last, add, seen, v_quat)
         if v_pose is not None:
             once = seen & (lane_numbers() < np.float32(last + 1 - row))
             _add_pose_grad(v_pose[part], once, J, e0, e1, v_point, mean)
 
 
-@_inline
-def _write_triples(array, row, last, add, seen, values):
-    """Write or add; nothing where not `seen`."""
-    values = (select(seen, values[0], 0), select(seen, values[1], 0), select(seen, values[2], 0))
+@inline
+def _write_rows(array, row, last, add, seen, values):
+    """Write or add; 0 where not `seen`."""
+    values = keep_columns(seen, values)
     if add:
         values = add_columns(values, load_rows(array, row, last, values))
     store_rows(array, row, last, values)
 
 
-@_inline
-def _across(g, along, q, inverse):
-    """The part of a quaternion's gradient across the quaternion, by the quaternion before it was normalised."""
-    return (
-        (g[0] - along * q[0]) * inverse,
-        (g[1] - along * q[1]) * inverse,
-        (g[2] - along * q[2]) * inverse,
-        (g[3] - along * q[3]) * inverse,
-    )
-
-
-@_inline
+@inline
 def _covariance_grad(xx, xy, yy, v_conic):
     """Gradient by the symmetric covariance (xx, xy, yy): -X V X with X its inverse and V the gradient by X."""
     det = xx * yy - xy * xy
@@ -273,24 +234,7 @@ def _covariance_grad(xx, xy, yy, v_conic):
     return -(a * m00 + b * m10), -(a * m01 + b * m11), -(b * m01 + c * m11)
 
 
-@_inline
-def _quat_grad(q, T, d0, d1):
-    """Gradient by the unit quaternion from the gradient d0, d1 by the rows of T R."""
-    w, x, y, z = q
-    g0 = (T[0][0] * d0[0] + T[1][0] * d1[0], T[0][0] * d0[1] + T[1][0] * d1[1], T[0][0] * d0[2] + T[1][0] * d1[2])
-    g1 = (T[0][1] * d0[0] + T[1][1] * d1[0], T[0][1] * d0[1] + T[1][1] * d1[1], T[0][1] * d0[2] + T[1][1] * d1[2])
-    g2 = (T[0][2] * d0[0] + T[1][2] * d1[0], T[0][2] * d0[1] + T[1][2] * d1[1], T[0][2] * d0[2] + T[1][2] * d1[2])
-    turn_x, turn_y, turn_z = g2[1] - g1[2], g0[2] - g2[0], g1[0] - g0[1]
-    xy, xz, yz = g0[1] + g1[0], g0[2] + g2[0], g1[2] + g2[1]
-    return (
-        2 * (x * turn_x + y * turn_y + z * turn_z),
-        2 * (w * turn_x + y * xy + z * xz - 2 * x * (g1[1] + g2[2])),
-        2 * (w * turn_y + x * xy + z * yz - 2 * y * (g0[0] + g2[2])),
-        2 * (w * turn_z + x * xz + y * yz - 2 * z * (g0[0] + g1[1])),
-    )
-
-
-@_inline
+@inline
 def _point_grad(camera, point, inverse_z, e0, e1, v_u, v_v, v_depth):
     """Gradient by the point in the camera: through the pixel, the depth, and the Jacobian (e0, e1: gradient by T)."""
     V = _view(camera)
@@ -307,7 +251,7 @@ def _point_grad(camera, point, inverse_z, e0, e1, v_u, v_v, v_depth):
     return v_x - by_x, v_y - by_y, v_z + slope_x * by_x + slope_y * by_y
 
 
-@_inline
+@inline
 def _add_pose_grad(v_pose, once, J, e0, e1, v_point, mean):
     """Gradient [3, 4] by the rows of T_camera_world: through the point, and through T = J V. Only lanes `once` count."""
     x_z, x_d, y_z, y_d = J

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from facecraft.splats.simd import LANES, float64x8
+from facecraft.splats.simd import LANES, constant, float64x8, mask8
 
 
 def _lane_places(builder, row, last, columns):
@@ -76,3 +76,15 @@ def add_columns(typing, a, b):
         return context.make_tuple(builder, signature.return_type, [builder.fadd(*pair) for pair in pairs])
 
     return a(a, b), codegen
+
+
+@intrinsic
+def keep_columns(typing, mask, values):
+    """A tuple of vectors where the mask holds, else 0."""
+
+    def codegen(context, builder, signature, args):
+        columns = (builder.extract_value(args[1], column) for column in range(values.count))
+        kept = [builder.select(args[0], column, constant(0.0, float64x8.llvm)) for column in columns]
+        return context.make_tuple(builder, signature.return_type, kept)
+
+    return values(mask8, values), codegen
