@@ -71,7 +71,7 @@ def measure_together(head: HeadModel, seeds: range, quality: str, counts: list[i
     a line on stderr for each person."""
     rows: dict[str, list] = {}
     for seed in seeds:
-        truth, portraits = photograph_often(head, seed, max(counts))
+        (truth, *_), portraits = photograph_often(head, seed, max(counts))
         rows.setdefault("mean head", []).append(_judge(head, truth, None, 0.0))
         for count in counts:
             for method, fit, seconds in fit_several(head, portraits[:count], quality):
@@ -90,12 +90,12 @@ def make_case(head: HeadModel, seed: int, with_occlusion: bool) -> tuple[Synthet
     return photo, {name: develop(picture, photo.alpha) for name, picture in pictures.items()}
 
 
-def photograph_often(head: HeadModel, seed: int, photos: int) -> tuple[SyntheticPhoto, list[Portrait]]:
-    """The first photo of a person, and all of them preprocessed."""
+def photograph_often(head: HeadModel, seed: int, photos: int) -> tuple[list[SyntheticPhoto], list[Portrait]]:
+    """Photos of a person, and the same preprocessed."""
     rng = np.random.default_rng(seed)
     person = random_person(head, rng)
     shots = [photograph(head, person, rng) for _ in range(photos)]
-    return shots[0], [develop(shot.image, shot.alpha) for shot in shots]
+    return shots, [develop(shot.image, shot.alpha) for shot in shots]
 
 
 def develop(image: np.ndarray, alpha: np.ndarray) -> Portrait:

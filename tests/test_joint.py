@@ -1,18 +1,19 @@
-"""Several pictures of one head: shared unknowns are there once, and more pictures find the shape better."""
+"""Several pictures of one head: shared unknowns are there once, common errors count once, and the shape is found better."""
 
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from photographed_head import photograph
 from scipy.spatial import procrustes
 from test_head_recipe import recipe
 from test_prior import fitted_head
 
-from facecraft.camera import read_frames
+from facecraft.camera import Camera, orbit_camera, read_frames
 from facecraft.face.portrait import Source
 from facecraft.head.fit import LandmarkFit, fit_landmarks, fit_together, pose_vertices
 from facecraft.head.fitted import load_fitted
-from facecraft.head.joint import damped_step, join_equations, place_unknowns
+from facecraft.head.joint import COMMON_SHARE, damped_step, forgive_shape, join_equations, place_unknowns
 from facecraft.head.model import load_head
 from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
@@ -32,7 +33,7 @@ def test_joint_equations_solve_the_stacked_least_squares():
         stacked[9 * i : 9 * i + 9, place] = A[i]
     free = np.ones((3, 5), bool)
     hessian, gradient, joint_free = join_equations(
-        [(a.T @ a, a.T @ y, f) for a, y, f in zip(A, b, free, strict=True)], places
+        [(a.T @ a, a.T @ y, f) for a, y, f in zip(A, b, free, strict=True)], places, 11
     )
     expected = np.linalg.lstsq(stacked, -b.ravel(), rcond=None)[0]
     np.testing.assert_allclose(damped_step(hessian, gradient, joint_free, 0), expected, atol=1e-10)
@@ -43,31 +44,74 @@ def test_joint_equations_solve_the_stacked_least_squares():
     assert step[3] == 0
 
 
-def test_the_same_picture_twice_is_no_more_certain_of_the_prior():
-    """Landmarks twice weigh twice against what is believed of shapes, so the shape goes further from the mean."""
-    true = photograph(15)
-    once = fit_landmarks(true.head, true.landmarks, true.camera)
-    twice = fit_together(true.head, [true.landmarks] * 2, [true.camera] * 2)
-    assert (twice[0].shape == twice[1].shape).all()
-    np.testing.assert_allclose(twice[0].expression, twice[1].expression, atol=1e-6)
-    assert np.linalg.norm(twice[0].shape) > 1.02 * np.linalg.norm(once.shape)
-    assert twice[0].errors_px.mean() < once.errors_px.mean()
+def test_a_drawn_shape_is_marginalised_as_an_unknown_of_its_own():
+    """Three pictures of one linear model, whose landmarks see the shape plus a common error of known precision."""
+    rng, shared = np.random.default_rng(1), np.array([False, True, True, False])
+    places, shape, pictures = place_unknowns(shared, 3), np.array([1, 2]), 3
+    A, b = rng.standard_normal((3, 9, 4)), rng.standard_normal((3, 9))
+    stacked = np.zeros((27, 8))
+    for i, place in enumerate(places):
+        stacked[9 * i : 9 * i + 9, place] = A[i]
+    hessian, gradient = stacked.T @ stacked, stacked.T @ b.ravel()
+    both = np.concatenate([stacked, stacked[:, shape]], 1)
+    full = both.T @ both
+    full[8:, 8:] += hessian[np.ix_(shape, shape)] / ((pictures - 1) * COMMON_SHARE) + 1e-6 * np.eye(2)
+    found, slope, less = forgive_shape(hessian, gradient, shape, pictures)
+    # the ridge of 1e-6 stands against a hessian of about 27
+    np.testing.assert_allclose(np.linalg.inv(found), np.linalg.inv(full)[:8, :8], rtol=1e-4)
+    best = np.linalg.solve(full[8:, 8:], both[:, 8:].T @ b.ravel())
+    np.testing.assert_allclose(slope, gradient - full[:8, 8:] @ best, atol=1e-5)
+    held = (
+        0.5 * ((both[:, 8:] @ best - b.ravel()) ** 2).sum()
+        + 0.5 * best @ (full[8:, 8:] - both[:, 8:].T @ both[:, 8:]) @ best
+    )
+    assert 0.5 * b.ravel() @ b.ravel() - less == pytest.approx(held, rel=1e-5)
 
 
-def noisy_landmarks(photo, head, rng):
-    """Landmarks [478, 2] that err as a face of the detector's own."""
+def test_pictures_of_the_same_tell_of_the_shape_what_their_own_errors_allow():
+    A = np.random.default_rng(2).standard_normal((30, 3))
+    one = A.T @ A
+    for pictures in (1, 2, 4, 100):
+        told, _, _ = forgive_shape(pictures * one, np.zeros(3), np.arange(3), pictures)
+        np.testing.assert_allclose(told, pictures / (1 + (pictures - 1) * COMMON_SHARE) * one, rtol=1e-6)
+
+
+def test_a_shape_drawn_in_every_picture_is_hardly_believed_more_for_that(monkeypatch):
+    """Landmarks of the mean head, drawn as another one's from four sides: what is found of that shape is all error."""
+    head, rng = load_head(), np.random.default_rng(5)
+    corners = pose_vertices(head, rng.standard_normal(head.shape_count), np.zeros(52), np.zeros((2, 2)))
+    drawn = np.einsum(
+        "lkd,lk->ld", corners[head.faces[head.landmark_faces].numpy()], head.landmark_barycentrics.double().numpy()
+    )
+    lens = Camera(256, 256, 600.0, 600.0, 128.0, 128.0)
+    cameras = [orbit_camera(lens, azimuth, 5.0, np.array([0, 0, -0.05]), 1.0) for azimuth in (0, 15, -15, 8)]
+    landmarks = [camera.project(drawn)[:, :2] for camera in cameras]
+
+    def error(pictures):
+        return np.linalg.norm(fit_together(head, landmarks[:pictures], cameras[:pictures])[0].shape)
+
+    alone, together = error(1), error(4)
+    assert together < 1.35 * alone
+    monkeypatch.setattr("facecraft.head.joint.COMMON_SHARE", 1e-6)
+    assert error(4) > 1.7 * alone
+
+
+def noisy_landmarks(photo, head, rng, common):
+    """Landmarks [478, 2] that err as a face of the detector's own, partly by what is `common` [R] to a person's photos."""
     corners = photo.vertices[head.faces[head.landmark_faces].numpy()]
     points = np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
     factors = head.landmark_noise_factors.double().numpy()
     scale = photo.camera.fx / np.linalg.norm(photo.camera.centre)
-    return photo.camera.project(points)[:, :2] + scale * np.tensordot(rng.standard_normal(len(factors)), factors, 1)
+    own = np.sqrt(COMMON_SHARE) * common + np.sqrt(1 - COMMON_SHARE) * rng.standard_normal(len(factors))
+    return photo.camera.project(points)[:, :2] + scale * np.tensordot(own, factors, 1)
 
 
 def test_more_photos_of_a_person_find_the_shape_better():
     synthetic, head, rng = recipe("synthetic_photo"), load_head(), np.random.default_rng(4)
     person = synthetic.random_person(head, rng, 256)
     shots = [synthetic.photograph(head, person, rng, 256, yaw_sigma_deg=25) for _ in range(3)]
-    photos = [Photo(shot.image, shot.alpha, noisy_landmarks(shot, head, rng)) for shot in shots]
+    common = rng.standard_normal(len(head.landmark_noise_factors))
+    photos = [Photo(shot.image, shot.alpha, noisy_landmarks(shot, head, rng, common)) for shot in shots]
     cameras = [shot.camera for shot in shots]
     face = (head.vertex_regions.numpy() == 0) & (head.template.numpy()[:, 2] > -0.06)
 

@@ -13,7 +13,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from facecraft.camera import Camera
-from facecraft.head.joint import damped_step, join_equations, place_unknowns
+from facecraft.head.joint import damped_step, forgive_shape, join_equations, place_unknowns
 from facecraft.head.model import HeadModel
 from facecraft.head.noise import landmark_noise
 
@@ -165,24 +165,19 @@ class LandmarkProblem:
         roll = np.arctan2(rotation[1, 0], rotation[0, 0])
         self.noise = landmark_noise(self.head, px_per_m, roll, misfit_m, np.array(ignored, int))
 
-    def energy(self, residuals: np.ndarray, code: np.ndarray) -> float:
-        """Of the landmarks' noise, plus the priors."""
-        return self.noise.energy(residuals) + 0.5 * code @ self.curvature @ code
-
-    def normal_equations(self, state: HeadState, points: np.ndarray, residuals: np.ndarray, rigid: bool):
-        """Hessian approximation and gradient with bounded channels held, and the free parameters."""
-        J = self.jacobian(points, state, self.basis)
+    def normal_equations(self, state: HeadState) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """Hessian approximation, gradient, free unknowns and energy of the landmarks without the priors."""
+        points = self.points(state)
+        residuals, J = self.residuals(points), self.jacobian(points, state, self.basis)
         hessian, gradient = self.noise.normal_equations(J.reshape(-1, J.shape[2]), residuals)
-        hessian[6:, 6:] += self.curvature
-        gradient[6:] += self.curvature @ state.code
-        free = self.free.copy()
-        psi = state.code[self.K : self.K + self.E]
-        free[self.channels] &= ~(
-            (psi <= 0) & (gradient[self.channels] > 0) | (psi >= 1) & (gradient[self.channels] < 0)
-        )
-        if rigid:
-            free[6:] = False
-        return hessian, gradient, free
+        return hessian, gradient, self.free, self.noise.energy(residuals)
+
+    def movable(self, state: HeadState, gradient: np.ndarray) -> np.ndarray:
+        """Which unknowns [6 + P] may move: not a channel at a bound where the `gradient` [6 + P] pushes it out."""
+        movable, psi = np.ones(len(gradient), bool), state.code[self.K : self.K + self.E]
+        outwards = gradient[self.channels]
+        movable[self.channels] = ~((psi <= 0) & (outwards > 0) | (psi >= 1) & (outwards < 0))
+        return movable
 
     def step(self, state: HeadState, delta: np.ndarray) -> HeadState:
         """`state` moved by `delta`, channels kept in [0, 1]."""
@@ -232,33 +227,50 @@ def conclude(problem: LandmarkProblem, state: HeadState, iterations: int) -> Lan
     return LandmarkFit(camera, shape, expression, gaze.reshape(2, 2), errors, iterations)
 
 
+def weigh_landmarks(
+    problems: list[LandmarkProblem],
+    states: list[HeadState],
+    places: np.ndarray,  # [pictures, 6 + P] of their unknowns
+    count: int,  # of unknowns in all
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Joint hessian, gradient and free unknowns of the landmarks and priors of all pictures, and the energy of these."""
+    parts = [problem.normal_equations(state) for problem, state in zip(problems, states, strict=True)]
+    hessian, gradient, free = join_equations([part[:3] for part in parts], places, count)
+    shape = places[0, 6 : 6 + problems[0].K]
+    hessian, gradient, forgiven = forgive_shape(hessian, gradient, shape, len(problems))
+    energy = sum(part[3] for part in parts) - forgiven
+    for problem, state, place in zip(problems, states, places, strict=True):
+        slope = problem.curvature @ state.code
+        hessian[np.ix_(place[6:], place[6:])] += problem.curvature
+        gradient[place[6:]] += slope
+        energy += 0.5 * state.code @ slope
+        free[place] &= problem.movable(state, gradient[place])
+    return hessian, gradient, free, energy
+
+
 def _minimize(problems: list[LandmarkProblem], states: list[HeadState], rigid: bool, limit: int):
     """The states after at most `limit` steps, and how many there were."""
     shared = np.zeros(len(problems[0].free), bool)
     shared[6 : 6 + problems[0].K] = True
     places = place_unknowns(shared, len(problems))
-
-    def look(states):
-        points = [problem.points(state) for problem, state in zip(problems, states, strict=True)]
-        residuals = [problem.residuals(found) for problem, found in zip(problems, points, strict=True)]
-        each = zip(problems, residuals, states, strict=True)
-        return points, residuals, sum(problem.energy(r, state.code) for problem, r, state in each)
-
-    damping, (points, residuals, energy) = 1e-3, look(states)
+    count = places.max() + 1
+    movable = np.ones(count, bool)
+    if rigid:
+        movable[places[:, 6:]] = False
+    damping = 1e-3
+    hessian, gradient, free, energy = weigh_landmarks(problems, states, places, count)
     for iteration in range(limit):
-        each = zip(problems, states, points, residuals, strict=True)
-        equations = join_equations([problem.normal_equations(*rest, rigid) for problem, *rest in each], places)
         for _ in range(8):
-            delta = damped_step(*equations, damping)
+            delta = damped_step(hessian, gradient, free & movable, damping)
             trials = [p.step(state, delta[place]) for p, state, place in zip(problems, states, places, strict=True)]
-            trial_points, trial_residuals, trial_energy = look(trials)
+            *equations, trial_energy = weigh_landmarks(problems, trials, places, count)
             if trial_energy < energy:
                 break
             damping *= 6
         else:
             return states, iteration
         gain = energy - trial_energy
-        states, points, residuals, energy = trials, trial_points, trial_residuals, trial_energy
+        states, (hessian, gradient, free), energy = trials, equations, trial_energy
         damping = max(damping / 5, 1e-7)
         if gain < 1e-5 * energy:
             return states, iteration + 1

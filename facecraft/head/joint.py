@@ -1,10 +1,13 @@
 """Several pictures of one head: the unknowns that they share and those of each, in one vector.
 
 The normal equations of the pictures are summed where they share unknowns, so each picture may hold only its part of what is
-believed of those beforehand. With few pictures the arrow-shaped system is small enough to be solved densely.
+believed of those beforehand; what landmarks say of the shape adds up to less than its sum (forgive_shape). With few pictures
+the arrow-shaped system is small enough to be solved densely.
 """
 
 import numpy as np
+
+COMMON_SHARE = 0.75  # of the variance of how wrong landmarks draw a shape; measured by benchmarks/landmark_share.py
 
 
 def place_unknowns(shared: np.ndarray, pictures: int) -> np.ndarray:
@@ -24,15 +27,34 @@ def join_equations(
         tuple[np.ndarray, np.ndarray, np.ndarray]
     ],  # hessian [P, P], gradient [P], free [P] of each picture
     places: np.ndarray,  # [pictures, P]
+    count: int,  # of unknowns in all
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The joint hessian, gradient and free unknowns; a shared unknown is free where it is in all pictures."""
-    count = places.max() + 1
     hessian, gradient, free = np.zeros((count, count)), np.zeros(count), np.ones(count, bool)
     for place, (H, g, f) in zip(places, equations, strict=True):
         hessian[np.ix_(place, place)] += H
         gradient[place] += g
         free[place] &= f
     return hessian, gradient, free
+
+
+def forgive_shape(
+    hessian: np.ndarray,  # [P, P] of the landmarks of all pictures
+    gradient: np.ndarray,  # [P]
+    shape: np.ndarray,  # [K] where the shape is among the unknowns
+    pictures: int,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The landmarks' Hessian and gradient if what they draw is another shape, and how much less their energy is then.
+
+    A detector draws a person's shape wrong alike in all pictures: by a common vector, of COMMON_SHARE of the variance that one
+    picture leaves, which is marginalised. So N pictures tell N / (1 + (N - 1) COMMON_SHARE) times of the shape what one does.
+    """
+    if pictures == 1:
+        return hessian, gradient, 0.0
+    across = hessian[:, shape]
+    precision = (1 + 1 / ((pictures - 1) * COMMON_SHARE)) * across[shape] + 1e-6 * np.eye(len(shape))
+    drawn = np.linalg.solve(precision, np.column_stack([across.T, gradient[shape]]))
+    return hessian - across @ drawn[:, :-1], gradient - across @ drawn[:, -1], 0.5 * gradient[shape] @ drawn[:, -1]
 
 
 def damped_step(hessian: np.ndarray, gradient: np.ndarray, free: np.ndarray, damping: float) -> np.ndarray:

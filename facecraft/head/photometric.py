@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from facecraft.camera import Camera
 from facecraft.head.albedo import load_skin
 from facecraft.head.contour import measure_matte, outline_residuals
-from facecraft.head.fit import HeadState, LandmarkFit, LandmarkProblem, conclude
+from facecraft.head.fit import HeadState, LandmarkFit, LandmarkProblem, conclude, weigh_landmarks
 from facecraft.head.joint import damped_step, join_equations, place_unknowns
 from facecraft.head.model import HeadModel
 from facecraft.head.scene import Look, Photo, Scene, blur, view_scene
@@ -115,7 +115,8 @@ def _fit_colours(scenes: list[Scene], looks: list[Look], rounds: int = 8) -> lis
     places = place_unknowns(np.arange(M + 27) < M, len(scenes))
     for _ in range(rounds):
         each = zip(scenes, looks, strict=True)
-        delta = damped_step(*join_equations([_colour_equations(*pair) for pair in each], places), 0)
+        equations = [_colour_equations(*pair) for pair in each]
+        delta = damped_step(*join_equations(equations, places, places.max() + 1), 0)
         moves = delta[places]
         looks = [
             Look(look.head, look.tone + move[:M], look.light + move[M:].reshape(9, 3))
@@ -153,13 +154,11 @@ def _add_priors(hessian: np.ndarray, gradient: np.ndarray, look: Look, pictures:
 
 
 def _energy(scene: Scene, look: Look, seen: Appearance, weight, outline) -> float:
-    """What a step must lower: weights, visibility and outline are those of the state it starts from."""
-    problem, (curvature, _) = scene.problem, _light_prior(look.light)
+    """What a step must lower beside the landmarks: weights, visibility and outline are those of the state it starts from."""
+    curvature, _ = _light_prior(look.light)
     colours = 0.5 * (weight * ((seen.expected - seen.seen) ** 2).sum(1)).sum()
-    landmarks = problem.energy(problem.residuals(problem.points(look.head)), look.head.code)
     return (
         colours
-        + landmarks
         + 0.5 * look.tone @ look.tone / scene.pictures
         + 0.5 * look.light.ravel() @ curvature @ look.light.ravel()
         + outline
@@ -197,17 +196,25 @@ def _minimize(scenes: list[Scene], looks: list[Look], iterations: int) -> tuple[
     shared = np.zeros(P + M + 27, bool)
     shared[6 : 6 + scenes[0].problem.K] = shared[P : P + M] = True
     places = place_unknowns(shared, len(scenes))
-    damping = 1e-3
+    count = places.max() + 1
+
+    def weigh(looks):
+        return weigh_landmarks([scene.problem for scene in scenes], [look.head for look in looks], places[:, :P], count)
+
+    damping, marks = 1e-3, weigh(looks)  # the landmarks' hessian, gradient, free unknowns and energy
     views = [view_scene(*pair) for pair in zip(scenes, looks, strict=True)]
     for iteration in range(iterations):
         held = [_Held.at(*each) for each in zip(scenes, looks, views, strict=True)]
-        equations = join_equations([_normal_equations(*pair) for pair in zip(scenes, held, strict=True)], places)
-        energy = sum(here.energy(*each) for here, *each in zip(held, scenes, looks, views, strict=True))
+        equations = [_normal_equations(*pair) for pair in zip(scenes, held, strict=True)]
+        hessian, gradient, free = join_equations(equations, places, count)
+        equations = hessian + marks[0], gradient + marks[1], free & marks[2]
+        energy = marks[3] + sum(here.energy(*each) for here, *each in zip(held, scenes, looks, views, strict=True))
         for _ in range(5):
             moves = damped_step(*equations, damping)[places]
             trials = [_step(*each) for each in zip(scenes, looks, moves, strict=True)]
             trial_views = [view_scene(*pair) for pair in zip(scenes, trials, strict=True)]
-            trial_energy = sum(
+            trial_marks = weigh(trials)
+            trial_energy = trial_marks[3] + sum(
                 here.energy(*each) for here, *each in zip(held, scenes, trials, trial_views, strict=True)
             )
             if trial_energy < energy:
@@ -215,7 +222,7 @@ def _minimize(scenes: list[Scene], looks: list[Look], iterations: int) -> tuple[
             damping *= 8
         else:
             return looks, iteration
-        looks, views = trials, trial_views
+        looks, views, marks = trials, trial_views, trial_marks
         damping = max(damping / 5, 1e-6)
         if energy - trial_energy < 1e-4 * energy:
             return looks, iteration + 1
@@ -229,7 +236,7 @@ def _step(scene: Scene, look: Look, delta: np.ndarray) -> Look:
 
 
 def _normal_equations(scene: Scene, held: _Held) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hessian, gradient and free unknowns: turn, move, code, tone, light."""
+    """Hessian, gradient and free unknowns, but for the landmarks: turn, move, code, tone, light."""
     problem, points, look, seen = scene.problem, scene.points, held.look, held.seen
     state, P = look.head, 6 + len(problem.prior)
     arms = points.interpolate(held.vertices, problem.head.faces.numpy()) @ state.rotation.T
@@ -243,11 +250,6 @@ def _normal_equations(scene: Scene, held: _Held) -> tuple[np.ndarray, np.ndarray
     gradient = (J.T @ (root * (seen.expected - seen.seen).ravel().astype(np.float32))).astype(float)
     _add_priors(hessian, gradient, look, scene.pictures)
 
-    found = problem.points(state)
-    H, g, free = problem.normal_equations(state, found, problem.residuals(found), False)
-    hessian[:P, :P] += H
-    gradient[:P] += g
-
     ids, gaps, slopes = held.outline
     rim = problem.jacobian(
         held.vertices[ids] @ state.rotation.T + state.translation, state, scene.tangents.vertices[ids]
@@ -255,4 +257,4 @@ def _normal_equations(scene: Scene, held: _Held) -> tuple[np.ndarray, np.ndarray
     rim = np.einsum("nd,ndp->np", slopes, rim)
     hessian[:P, :P] += rim.T @ rim
     gradient[:P] += rim.T @ gaps
-    return hessian, gradient, np.concatenate([free, np.ones(len(gradient) - P, bool)])
+    return hessian, gradient, np.ones(len(gradient), bool)
