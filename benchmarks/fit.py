@@ -4,7 +4,8 @@ Each photo goes through `preprocess` as a cut-out PNG without EXIF, so landmarks
 Shape: mean distance over the face (no ears, no neck) of the neutral heads after rigid alignment, with the size equalised as
 well, because one picture without its lens does not show size; "as is" leaves the size. Rotation: of the head against the
 line of sight. Gaze: angle of the eyes' axes, also against the line of sight. With --photos each person is photographed
-several times, in other poses, expressions, lenses and lights; all but the shape is that of the first photo.
+several times, in other poses, expressions, lenses and lights, and the photos are fitted in groups of so many: four photos
+are four groups of one, two of two and one of four. The mean over all photos is printed, so no one photo's luck decides.
 
 Usage: python benchmarks/fit.py [--count N] [--seed FIRST] [--quality Q] [--occlude | --photos 1 2 4 6] (`make bench-fit`)
 """
@@ -67,16 +68,22 @@ def measure(head: HeadModel, seeds: range, quality: str, with_occlusion: bool) -
 
 
 def measure_together(head: HeadModel, seeds: range, quality: str, counts: list[int]) -> dict[str, list]:
-    """Errors of the fits to the first so many photos of each person, by the name of the fit and the number of photos;
-    a line on stderr for each person."""
+    """Errors of the fits to groups of so many photos of each person, by the name of the fit and the number of photos; a line
+    on stderr for each person."""
     rows: dict[str, list] = {}
     for seed in seeds:
-        (truth, *_), portraits = photograph_often(head, seed, max(counts))
-        rows.setdefault("mean head", []).append(_judge(head, truth, None, 0.0))
+        shots, portraits = photograph_often(head, seed, max(counts))
+        here = {"mean head": [_judge(head, shots[0], None, 0.0)]}
         for count in counts:
-            for method, fit, seconds in fit_several(head, portraits[:count], quality):
-                rows.setdefault(f"{method}, photos: {count}", []).append(_judge(head, truth, fit, seconds))
-        print(seed, *(f"{name}: {results[-1]['shape_mm']:.2f}" for name, results in rows.items()), file=sys.stderr)
+            for first in range(0, max(counts) - count + 1, count):
+                group = slice(first, first + count)
+                for method, fits, seconds in fit_several(head, portraits[group], quality):
+                    judged = [_judge(head, *pair, seconds) for pair in zip(shots[group], fits, strict=True)]
+                    here.setdefault(f"{method}, photos: {count}", []).extend(judged)
+        for name, results in here.items():
+            rows.setdefault(name, []).extend(results)
+        means = (f"{name}: {np.mean([r['shape_mm'] for r in results]):.2f}" for name, results in here.items())
+        print(seed, *means, file=sys.stderr)
     return rows
 
 
@@ -107,13 +114,13 @@ def develop(image: np.ndarray, alpha: np.ndarray) -> Portrait:
 
 
 def fit_several(head: HeadModel, portraits: list[Portrait], quality: str) -> list[tuple]:
-    """How, the fit to the first of the portraits together with the others, and the seconds that it took; twice."""
+    """How, the fits to portraits of one person together, and the seconds that they took; twice."""
     start = time.perf_counter()
     first = fit_together(head, [portrait.landmarks for portrait in portraits], [p.camera for p in portraits])
     between = time.perf_counter()
     photos = [Photo(portrait.image, portrait.alpha, portrait.landmarks) for portrait in portraits]
     second = fit_photos(head, first, photos, quality)
-    return [("landmarks", first[0], between - start), (quality, second[0], time.perf_counter() - start)]
+    return [("landmarks", first, between - start), (quality, second, time.perf_counter() - start)]
 
 
 def _fit(head: HeadModel, portrait: Portrait, method: str):

@@ -31,6 +31,7 @@ LEVELS = {
 COLOUR_SIGMA = 0.05  # of a point that the model explains
 POOL_TEXELS, OUTLIER = 1.0, 0.035  # neighbourhood whose mean squared residual decides, and the residual of half trust
 EVIDENCE = 2000.0  # how many independent colours a whole face is worth: errors of neighbours are alike
+COMMON_SHARE = 1 / 3  # of the variance of colours is what the skin model lacks of a person, the same in all photos
 LANDMARK_MISFIT_M = 2e-3  # what landmarks share in their errors, colours know better; lips and lids they know well
 LIGHT_SIGMA, TINT_SIGMA = 0.5, 0.1
 
@@ -88,9 +89,9 @@ def refine_looks(
     return problems, looks, used
 
 
-def _trust(look: Appearance, points: SurfacePoints) -> np.ndarray:
+def _trust(look: Appearance, points: SurfacePoints, pictures: int) -> np.ndarray:
     """Weight [n] of each point: how visible it is and how well its neighbourhood is explained; divided by sigma squared and
-    scaled so that a whole face counts EVIDENCE."""
+    scaled so that a whole face counts EVIDENCE in one picture, and less in one of several, which err in part alike."""
     squares = ((look.expected - look.seen) ** 2).mean(1)
     skin = slice(0, len(points.rows))
     grids = np.zeros((2, points.size, points.size))
@@ -98,7 +99,8 @@ def _trust(look: Appearance, points: SurfacePoints) -> np.ndarray:
     pooled = [gaussian_filter(grid, POOL_TEXELS)[points.rows, points.columns] for grid in grids]
     mean = np.concatenate([pooled[0] / np.maximum(pooled[1], 1e-6), squares[len(points.rows) :]])
     robust = 1 / (1 + mean / (OUTLIER * points.leeway) ** 2) ** 2
-    return points.worth * look.visible * robust * EVIDENCE / (len(points.rows) * COLOUR_SIGMA**2)
+    evidence = EVIDENCE / (1 + (pictures - 1) * COMMON_SHARE)
+    return points.worth * look.visible * robust * evidence / (len(points.rows) * COLOUR_SIGMA**2)
 
 
 def _light_prior(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +131,7 @@ def _colour_equations(scene: Scene, look: Look) -> tuple[np.ndarray, np.ndarray,
     """Hessian, gradient and free unknowns: tone, light."""
     points, M = scene.points, len(look.tone)
     _, _, seen = view_scene(scene, look)
-    weight = _trust(seen, points)
+    weight = _trust(seen, points, scene.pictures)
     H = harmonics(seen.normals)
     J = np.zeros((len(weight), 3, M + 27))
     J[:, :, :M] = (points.modes * seen.shading).transpose(1, 2, 0)
@@ -180,7 +182,7 @@ class _Held:
     def at(cls, scene: Scene, look: Look, view: tuple) -> "_Held":
         vertices, camera, seen = view
         outline = outline_residuals(scene.problem.head, vertices, camera, scene.picture.matte)
-        return cls(look, vertices, camera, seen, _trust(seen, scene.points), outline)
+        return cls(look, vertices, camera, seen, _trust(seen, scene.points, scene.pictures), outline)
 
     def energy(self, scene: Scene, look: Look, view: tuple) -> float:
         """Of another `look` and its view."""
