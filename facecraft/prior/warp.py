@@ -16,35 +16,23 @@ from facecraft.head.interior import paint_interior
 from facecraft.head.surface import SKIN_REGIONS
 from facecraft.head.texture import render_textured
 from facecraft.mesh.atlas import make_atlas
-from facecraft.mesh.light import LUMINANCE
 from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
+from facecraft.prior.lids import draw_lashes, unfold_lids
 from facecraft.views import View
 
 FINE = 2  # samples of a pixel in each direction
 NEAR_M = 3e-3  # what lies further behind the surface is hidden by it
 SHRUNK = (0.2, 0.55)  # area in the picture over the new one at which a triangle shows too little, enough
 LID_SHRUNK = (0.5, 0.9)  # likewise of lids, which lashes cross
-LID_REACH_M, LID_BLUR_M = (
-    0.021,
-    3e-3,
-)  # skin this close to the middle of an eyeball is lid; how smooth an unfolded one is
+LID_REACH_M = 0.021  # skin this close to the middle of an eyeball is lid
 RIM_PX = 1.5  # skin this close to eyes and mouth has their colours in it
-OTHER_TONE = 0.25  # as a logarithm: skin that differs so much from the skin around it is none
-ENOUGH = 0.03  # share of the pixels around that must show skin for its colour to be taken from there alone
 SEAM_PX, MATCH_PX = 1.5, 8.0  # softness of seams, and how far colours are drawn to the picture's
 STAYED_PX = 1.0
 EDGE_PX = 1.5  # a picture's soft edge is this wide
 ALONG_PX = 12.0  # how far beside the mesh the picture moves with it
 SKIN, EYES, TEETH, MOUTH = range(4)
 HIDDEN = ("mouth_socket", "gums", "tongue", "teeth_lower")
-LID_RIMS = (
-    ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133)),
-    ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
-)
-"""Landmarks of the upper and the lower rim of each eye, from corner to corner."""
 LIP_SHADE_M, LIP_TONE = 4e-3, 0.4  # how far lips shade teeth that are painted, and their tone beside the lips
-LASH_M, LASH_TONE = 0.9e-3, 0.35  # width of the line that lashes make where lids meet, and its tone
-MEETING_M = (1e-3, 3e-3)  # lids this close have met, this far not yet
 _PARTS = {"eye_socket": SKIN, "eyeball": EYES, "teeth_upper": TEETH}  # all else inside is MOUTH
 
 
@@ -167,40 +155,16 @@ class Warp:
     def _unfold_lids(self, painted, seen, share, after: MeshBuffers) -> np.ndarray:
         """`painted` [H, W, 3] with lids that the picture does not show as smooth as the skin around them."""
         lid = after.mask & self.lids[after.face_ids]
-        if not lid.any():
-            return painted
-        rows, columns = _box(lid, 6 * LID_BLUR_M * self.px_per_m)
-        skin = after.mask & (self.groups[after.face_ids] == SKIN)
-        weight = (np.where(skin, share, 0) ** 4)[rows, columns].astype(np.float32)
-        seen, sigma = seen[rows, columns], LID_BLUR_M * self.px_per_m
-        tone = (seen @ LUMINANCE).clip(0.01, 1)
-        usual = _blur(tone, weight, 4 * sigma)[0][..., 0]
-        # pixels of another tone are brows, lashes and whites of eyes that the mesh takes for skin
-        weight *= np.exp(-((np.log(tone / usual.clip(0.01)) / OTHER_TONE) ** 2))
-        out = painted.copy()
-        smooth = out[rows, columns]
-        for width in (4 * sigma, 2 * sigma, sigma):
-            spread, known = _blur(seen, weight, width)
-            known = np.clip(known[..., None] / ENOUGH, 0, 1)
-            smooth = known * spread + (1 - known) * smooth
-        out[rows, columns] = np.where(lid[rows, columns, None], smooth, out[rows, columns])
-        return out
+        skin = np.where(after.mask & (self.groups[after.face_ids] == SKIN), share, 0)
+        return unfold_lids(painted, seen, skin, lid, self.px_per_m)
 
     def _lashes(self, vertices: np.ndarray) -> np.ndarray:
         """Factors [H, W] that darken the line along which lids meet."""
-        head, line = self.fitted.head, np.zeros((self.camera.height, self.camera.width), np.float32)
+        head = self.fitted.head
         corners = vertices[head.faces[head.landmark_faces].numpy()]
         points = np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
-        pixels = self.camera.project(points)[:, :2]
-        for upper, lower in np.array(LID_RIMS):
-            gap = (points[upper[3:6]] - points[lower[3:6]])[:, 1].mean()
-            met = np.clip((MEETING_M[1] - gap) / (MEETING_M[1] - MEETING_M[0]), 0, 1)
-            way = (16 * (pixels[upper] + pixels[lower]) / 2).round().astype(np.int32)
-            drawn = np.zeros_like(line)
-            width = max(1, round(LASH_M * self.px_per_m))
-            cv2.polylines(drawn, [way], False, 1.0, width, cv2.LINE_AA, 4)
-            line = np.maximum(line, met * cv2.GaussianBlur(drawn, (0, 0), 0.5 * FINE))
-        return 1 - (1 - LASH_TONE) * line
+        size = (self.camera.height, self.camera.width)
+        return draw_lashes(points, self.camera.project(points)[:, :2], size, self.px_per_m, 0.5 * FINE)
 
     def _rim(self, buffers: MeshBuffers) -> np.ndarray:
         """Distance [H, W], fine px, of each pixel to where eyes or the inside of the mouth are seen."""
@@ -242,19 +206,6 @@ class Warp:
 def _distance(mask: np.ndarray) -> np.ndarray:
     """How far [H, W] each pixel is from the mask, px."""
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-
-
-def _box(mask: np.ndarray, margin: float) -> tuple[slice, slice]:
-    """Rows and columns of what is in the mask [H, W], and of `margin` px around it."""
-    spans = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    return tuple(slice(max(0, int(span[0] - margin)), int(span[-1] + margin) + 2) for span in spans)
-
-
-def _blur(values: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Gaussian means [H, W, D] of values [H, W, D] or [H, W] by weights [H, W], and how much weight there was [H, W]."""
-    values = np.atleast_3d(values)
-    spread = cv2.GaussianBlur(np.dstack([values * weights[..., None], weights]).astype(np.float32), (0, 0), sigma)
-    return spread[..., :-1] / np.maximum(spread[..., -1:], 1e-6), spread[..., -1]
 
 
 def _areas(pixels: np.ndarray, faces: np.ndarray) -> np.ndarray:
