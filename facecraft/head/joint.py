@@ -7,7 +7,7 @@ the arrow-shaped system is small enough to be solved densely.
 
 import numpy as np
 
-COMMON_SHARE = 0.75  # of the variance of how wrong landmarks draw a shape; measured by benchmarks/landmark_share.py
+COMMON_SHARE = 0.75  # of the variance of how wrong landmarks draw a shape: 0.74 by benchmarks/landmark_share.py
 
 
 def place_unknowns(shared: np.ndarray, pictures: int) -> np.ndarray:
