@@ -1,7 +1,7 @@
 """Where clothes end at the neck: one height around it, so that hidden sides get skin above it and cloth below.
 
-Seen texels are skin when their colour is the face's median at some brightness. The collar is the upper envelope of the others
-around the axis of the neck; where the photo does not see it, it goes on from its ends and is no lower than usual at the back.
+Seen texels are skin when their colour is the face's median at some brightness. The collar is how far up, all around the axis of
+the neck, the others go without a gap, which shadows under a chin have below them; where the photo does not see it, it goes on from its ends and is no lower than usual at the back.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ JAW = -0.05  # m, height from which down a neck may be dressed
 LOWEST = -0.22  # m, height down to which skin tells that nothing is worn
 BACK = -0.10  # m, least height of a collar at the back
 BINS, BIN_TEXELS = 48, 12  # around the neck, and how many texels of cloth make an edge
-STEADY = 7  # bins whose median is the collar
-ENVELOPE = 95  # percentile
+SLICE_M, SLICE_TEXELS = 4e-3, 4  # of height, and how many texels tell what a slice is
+STEADY = 3  # bins whose median is the collar
 SHADES, UNLIKE = (0.5, 1.3), 0.13  # brightness of skin against its median, and the distance of other colours
 DRESSED = 0.25  # least share of cloth on neck and chest
 SOFT_M, MARGIN_M = 1.5e-3, 5e-3  # of the edge of the cloth, and above it
-GRAZING = 0.7  # cosine below which what stands off the neck hides it
+GRAZING = 0.5  # cosine below which what stands off the neck hides it
 
 
 @dataclass(frozen=True)
@@ -58,28 +58,32 @@ def find_collar(head: HeadModel, surface: Surface, albedo: np.ndarray, seen: np.
     cloth = dressed & ~resembles(albedo, np.median(albedo[skin], 0))
     if cloth[dressed & (y > LOWEST)].mean() < DRESSED:
         return None
-    heights = _envelope(surface.positions[cloth])
+    dressed = clear & (y < JAW)
+    heights = _tops(surface.positions[dressed], ~resembles(albedo[dressed], np.median(albedo[skin], 0)))
     found = np.isfinite(heights)
     if not found.any():
         return None
     heights = np.interp(_bins(), _bins()[found], heights[found], period=2 * np.pi)
     heights = median_filter(heights, STEADY, mode="wrap")
-    # the outline follows the matte: cloth there is no shadow of the chin
-    heights = np.fmax(heights, _envelope(surface.positions[cloth & ~face]))
     behind = 0.5 - 0.5 * np.cos(_bins())  # 1 at the back
     lowest = np.where(found, -1.0, BACK - 0.05 * (1 - behind))
     return Collar(np.maximum(heights, lowest), np.median(albedo[skin], 0))
 
 
-def _envelope(points: np.ndarray) -> np.ndarray:
-    """Upper end [BINS] of points [n, 3] around the neck, NaN where there are too few."""
+def _tops(points: np.ndarray, is_cloth: np.ndarray) -> np.ndarray:
+    """Height [BINS] up to which points [n, 3] around the neck are mostly cloth, from below; NaN where too few are seen."""
     bins = np.round((_azimuths(points) + np.pi) / (2 * np.pi) * BINS).astype(int) % BINS
-    heights = np.full(BINS, np.nan)
-    for b in np.unique(bins):
-        here = points[bins == b, 1]
-        if len(here) >= BIN_TEXELS:
-            heights[b] = np.percentile(here, ENVELOPE)
-    return heights
+    slices = np.floor((points[:, 1] - LOWEST) / SLICE_M).astype(int).clip(0)
+    counts, cloths = (np.zeros((BINS, slices.max() + 1)) for _ in range(2))
+    np.add.at(counts, (bins, slices), 1)
+    np.add.at(cloths, (bins, slices), is_cloth)
+    tops = np.full(BINS, np.nan)
+    for b in np.flatnonzero(counts.sum(1) >= BIN_TEXELS):
+        known = np.flatnonzero(counts[b] >= SLICE_TEXELS)
+        bare = known[cloths[b, known] < 0.5 * counts[b, known]]
+        end = bare[0] if len(bare) else known[-1] + 1 if len(known) else 0
+        tops[b] = LOWEST + SLICE_M * end
+    return tops
 
 
 def resembles(colours: np.ndarray, colour: np.ndarray, shades=SHADES, unlike=UNLIKE) -> np.ndarray:

@@ -65,7 +65,7 @@ def make_texture(
     albedo = photo / shade(surface.shading_normals, light)[:, None]
     albedo -= find_highlights(head, surface, albedo, seen)[:, None]
 
-    collar = find_collar(head, surface, albedo, glimpsed)
+    collar = find_collar(head, surface, albedo, seen)
     if collar and not long_hair:
         astray = collar.astray(surface, albedo)
         glimpsed = glimpsed * ~astray
