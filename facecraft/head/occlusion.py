@@ -27,10 +27,8 @@ from facecraft.mesh.light import harmonics
 from facecraft.mesh.raster import rasterize_mesh
 
 SIZE, POOL_TEXELS = 64, 3.0  # of the atlas on which the face is looked at, and neighbourhood that decides
-SHADES, UNLIKE = (
-    (0.35, 1.6),
-    0.16,
-)  # brightness of skin against its median, light included, and how far other colours are
+SHADES = (0.35, 1.6)  # brightness of skin against its median, light included
+UNLIKE = 0.13  # how far from skin other colours are
 BRIDGE, MIDDLE_M = 6, 0.035  # landmark, and how far around it the colour of skin is looked up
 MOST = 0.6  # of a neighbourhood that is unlike skin: it is covered; and of a face: more is no face with something before it
 LEAST = 0.05  # of the landmarks; fewer do not mislead the detector
