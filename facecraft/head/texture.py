@@ -69,9 +69,8 @@ def make_texture(
     if collar and not long_hair:
         astray = collar.astray(surface, albedo)
         glimpsed = glimpsed * ~astray
-        seen = seen * ~(
-            astray & face & (surface.facing < GRAZING)
-        )  # the outline of the shoulders is as the photo shows it
+        # the outline of the shoulders stays as the photo shows it
+        seen = seen * ~(astray & face & (surface.facing < GRAZING))
     smooth = complete_colours(head, vertices, surface, albedo, glimpsed, collar, long_hair)
     filled = _add_mirrored_detail(head, surface, albedo, seen, smooth)
     filled += hair_detail(head, surface, image, seen, long_hair)[:, None] * filled
