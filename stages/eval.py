@@ -1,8 +1,8 @@
 """Measure an avatar against its photo and, for synthetic subjects, the truth; pictures against pictures; or a protocol.
 
-Reads source/, avatar/avatar.safetensors and, when it is there, truth/; writes eval/NAME/metrics.json, images.csv (one line
-for each picture) and report.html (one file, opens offline). With two folders or two videos, ours first, or with --protocol
-and its data (docs/eval.md has the layouts), the results go to eval/NAME/ in the current folder.
+Reads source/, avatar/avatar.safetensors and, when it is there, truth/; writes eval/NAME/metrics.json, images.csv (a line for
+each picture) and report.html (opens offline). With two folders or two videos, ours first, or with --protocol and its data
+(docs/eval.md has the layouts), the results go to eval/NAME/ in the current folder.
 
 Example: facecraft eval ann.ws
 """
@@ -46,13 +46,15 @@ def main(
         from facecraft.evaluation.evaluate import evaluate_data, make_options
 
         return evaluate_data(subject, truth, protocol, Path("eval") / name, make_options(chosen, tools))
+    from facecraft.metrics import optional_versions  # with other packages, other metrics can be measured
+
     opened = Workspace.open(subject)
     reads = (*READS, *(name for name in OPTIONAL_READS if (opened / name).exists()))
     inputs = (Path(embedder),) if Path(embedder).is_file() else ()
-    with opened.stage("eval", reads, chosen | tools, inputs, force, key=name) as run:
+    found = {"packages": optional_versions()}
+    with opened.stage("eval", reads, chosen | tools | found, inputs, force, key=name) as run:
         if not run.up_to_date:
             from facecraft.evaluation.evaluate import evaluate_workspace, make_options
 
-            options = make_options(chosen, tools)
-            evaluate_workspace(opened, options, lambda file: run.output(f"eval/{name}/{file}"))
+            evaluate_workspace(opened, make_options(chosen, tools), lambda file: run.output(f"eval/{name}/{file}"))
     return opened / f"eval/{name}/report.html"
