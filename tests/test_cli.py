@@ -152,6 +152,14 @@ def work() -> None:
     log.error("the marble broke")
 
 
+def test_work_in_pieces_is_counted_as_a_whole(stderr):
+    stream = stderr("text", io.StringIO())
+    for before in (0, 4):
+        for _ in track(range(4), "carve", 8, before):
+            pass
+    assert stream.getvalue().splitlines() == [f"carve: {done}/8" for done in (2, 4, 6, 8)]
+
+
 def test_plain_lines_tell_each_quarter(stderr):
     stream = stderr("text", io.StringIO())
     work()

@@ -127,7 +127,7 @@ class Trainer:
 
     def run(self, until: int) -> None:
         """Train up to iteration `until`."""
-        for _ in track(range(self.iteration, until), "training Gaussians"):
+        for _ in track(range(self.iteration, until), "training Gaussians", self.schedule.total, self.iteration):
             self.iteration += 1
             self._step()
             if self.schedule.changes_density(self.iteration):
