@@ -145,6 +145,17 @@ def test_colours_that_the_photo_does_not_show_stay(scene):
     assert drift[1] < 0.75 * drift[0]
 
 
+def test_the_ways_of_the_photo_do_not_colour_what_it_does_not_show(scene):
+    fitted, views, avatar, _ = scene
+    unseen = (torch.arange(len(avatar.binding)) % 2).float()
+    run = trainer((fitted, views, avatar, unseen))
+    run.adam.values["coin.out"].detach().normal_(generator=torch.Generator().manual_seed(0))
+    result = run.result()
+    added = (dc_to_rgb(result.gaussians.sh[:, 0]) - result.coin["coin.colors"]).abs().mean(1)
+    assert added[unseen == 1].max() < 1e-5
+    assert added[unseen == 0].mean() > 0.1
+
+
 def make_statistics(pulls) -> DensityStatistics:
     statistics = DensityStatistics(len(pulls))
     statistics.total, statistics.seen = torch.tensor(pulls), torch.ones(len(pulls))

@@ -186,7 +186,7 @@ class Trainer:
         lens = (target.viewmat, target.K, camera.width, camera.height)
         if self.coin:
             means = shift_means(values, shot.view, means, *lens)
-            colors = torch.cat([colors + color_offsets(values, shot.view, colors), colors], 1)
+            colors = torch.cat([colors + self._offsets(shot.view, colors), colors], 1)
         shape = (means, world.quats, world.scales, world.opacities, colors.clamp_min(0))
         backgrounds = torch.full((1, colors.shape[1]), float(side), device=self.device)
         image, alphas, meta = rasterize(*shape, *lens, backgrounds=backgrounds)
@@ -194,6 +194,11 @@ class Trainer:
             return _Picture(image[0], None, alphas[0], meta)
         own, consistent = image[0].split(3, 2)
         return _Picture(own.contiguous(), consistent, alphas[0], meta)
+
+    def _offsets(self, view: int, colors: Tensor) -> Tensor:
+        """What a view adds to the colours [N, 3]; the photo to those only that it shows: about others it teaches nothing."""
+        offsets = color_offsets(self.adam.values, view, colors)
+        return offsets if view else offsets * (1 - self.unseen)[:, None]
 
     def _regularise(self, meta: dict) -> Tensor:
         local = self.gaussians
@@ -246,7 +251,7 @@ class Trainer:
             values = {name: value.detach() for name, value in self.adam.values.items() if name.startswith("coin.")}
             world = local_to_world(gaussians, self.binding, self._vertices(None), self.avatar.head.faces)
             shared = seen_colors(world, torch.as_tensor(self.shots[0].camera.T_camera_world).to(world.means))
-            offsets = color_offsets(values, 0, shared)[:, None] / SH_DC
+            offsets = self._offsets(0, shared).detach()[:, None] / SH_DC
             gaussians = replace(gaussians, sh=torch.cat([gaussians.sh[:, :1] + offsets, gaussians.sh[:, 1:]], 1))
             coin = {"coin.colors": shared, **values}
         return replace(self.avatar, gaussians=gaussians, binding=self.binding, coin=coin).to("cpu")
