@@ -140,11 +140,10 @@ def _judge(head: HeadModel, truth: SyntheticPhoto, fit, seconds: float) -> dict:
             "rigid_mm": align_mm(neutral[face], truth.neutral[face], False),
         }
     neutral = pose_vertices(head, fit.shape, np.zeros(len(fit.expression)), np.zeros((2, 2)))
-    turn = _sighted(fit.camera) @ _sighted(truth.camera).T
     return {
         "shape_mm": align_mm(neutral[face], truth.neutral[face], True),
         "rigid_mm": align_mm(neutral[face], truth.neutral[face], False),
-        "rotation_deg": float(np.degrees(Rotation.from_matrix(turn).magnitude())),
+        "rotation_deg": head_turn_deg(fit.camera, truth.camera),
         "gaze_deg": _gaze_error_deg(head, truth, fit),
         "seconds": seconds,
         "expression": (fit.expression, truth.expression),
@@ -166,6 +165,11 @@ def align_mm(points: np.ndarray, target: np.ndarray, scaled: bool) -> float:
     signs = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
     scale = (s * signs).sum() / (a**2).sum() if scaled else 1.0
     return 1e3 * float(np.linalg.norm(scale * a @ (u * signs) @ vt - b, axis=1).mean())
+
+
+def head_turn_deg(a: Camera, b: Camera) -> float:
+    """Angle between two heads against the lines of sight."""
+    return float(np.degrees(Rotation.from_matrix(_sighted(a) @ _sighted(b).T).magnitude()))
 
 
 def _sighted(camera: Camera) -> np.ndarray:
