@@ -1,7 +1,8 @@
 """Where clothes end at the neck: one height around it, so that hidden sides get skin above it and cloth below.
 
 Seen texels are skin when their colour is the face's median at some brightness. The collar is how far up, all around the axis of
-the neck, the others go without a gap, which shadows under a chin have below them; where the photo does not see it, it goes on from its ends and is no lower than usual at the back.
+the neck, the others go without a gap, which shadows under a chin have below them; where the photo does not see it, it goes
+on from its ends and is no lower than usual.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from facecraft.head.model import HeadModel
-from facecraft.head.silhouette import FOOT
+from facecraft.head.silhouette import azimuths
 from facecraft.head.surface import Surface
 
 JAW = -0.05  # m, height from which down a neck may be dressed
@@ -38,7 +39,7 @@ class Collar:
 
     def rise(self, points: np.ndarray) -> np.ndarray:
         """Height [n] m of points [n, 3] above the collar."""
-        return points[:, 1] - np.interp(_azimuths(points), _bins(), self.heights, period=2 * np.pi)
+        return points[:, 1] - np.interp(azimuths(points), _bins(), self.heights, period=2 * np.pi)
 
     def astray(self, surface: Surface, albedo: np.ndarray) -> np.ndarray:
         """Which texels [n] of the bare neck do not look like skin, or are too near to the cloth to tell."""
@@ -55,24 +56,24 @@ def find_collar(head: HeadModel, surface: Surface, albedo: np.ndarray, seen: np.
     dressed = clear & (y < JAW - 0.03)
     if skin.sum() < 500 or dressed.sum() < 500:
         return None
-    cloth = dressed & ~resembles(albedo, np.median(albedo[skin], 0))
+    colour = np.median(albedo[skin], 0)
+    cloth = ~resembles(albedo, colour)
     if cloth[dressed & (y > LOWEST)].mean() < DRESSED:
         return None
-    dressed = clear & (y < JAW)
-    heights = _tops(surface.positions[dressed], ~resembles(albedo[dressed], np.median(albedo[skin], 0)))
+    below = clear & (y < JAW)
+    heights = _tops(surface.positions[below], cloth[below])
     found = np.isfinite(heights)
     if not found.any():
         return None
     heights = np.interp(_bins(), _bins()[found], heights[found], period=2 * np.pi)
     heights = median_filter(heights, STEADY, mode="wrap")
-    behind = 0.5 - 0.5 * np.cos(_bins())  # 1 at the back
-    lowest = np.where(found, -1.0, BACK - 0.05 * (1 - behind))
-    return Collar(np.maximum(heights, lowest), np.median(albedo[skin], 0))
+    usual = BACK - 0.05 * (0.5 + 0.5 * np.cos(_bins()))  # lower in front
+    return Collar(np.where(found, heights, np.maximum(heights, usual)), colour)
 
 
 def _tops(points: np.ndarray, is_cloth: np.ndarray) -> np.ndarray:
     """Height [BINS] up to which points [n, 3] around the neck are mostly cloth, from below; NaN where too few are seen."""
-    bins = np.round((_azimuths(points) + np.pi) / (2 * np.pi) * BINS).astype(int) % BINS
+    bins = np.round((azimuths(points) + np.pi) / (2 * np.pi) * BINS).astype(int) % BINS
     slices = np.floor((points[:, 1] - LOWEST) / SLICE_M).astype(int).clip(0)
     counts, cloths = (np.zeros((BINS, slices.max() + 1)) for _ in range(2))
     np.add.at(counts, (bins, slices), 1)
@@ -90,11 +91,6 @@ def resembles(colours: np.ndarray, colour: np.ndarray, shades=SHADES, unlike=UNL
     """Which `colours` [n, 3] are `colour` [3] at some brightness in `shades`, within `unlike` of its length."""
     shade = np.clip(colours @ colour / (colour @ colour), *shades)
     return np.linalg.norm(colours - shade[:, None] * colour, axis=1) < unlike * np.linalg.norm(colour)
-
-
-def _azimuths(points: np.ndarray) -> np.ndarray:
-    """Around the axis of the neck: 0 in front, positive to the subject's left, rad."""
-    return np.arctan2(points[:, 0] - FOOT[0], points[:, 2] - FOOT[2])
 
 
 def _bins() -> np.ndarray:

@@ -99,9 +99,10 @@ def _body_colours(head: HeadModel, vertices, surface: Surface, albedo, weight, b
     faces_skin = head.vertex_regions.numpy() == head.region_names.index("face")
     pull, towards = np.full(count, 1e-6), np.tile(colours[known].mean(0) if known.any() else 0.5, (count, 1))
     beside = faces_skin & (vertices[:, 1] < NAPE)
-    for part, strength in ((beside, 0.02), (bare, 0.05), (_lids(head), 0.6)):
-        if (known & faces_skin).any():
-            pull[part], towards[part] = strength, np.median(colours[known & faces_skin], 0)
+    if (known & faces_skin).any():
+        face_colour = np.median(colours[known & faces_skin], 0)
+        for part, strength in ((beside, 0.02), (bare, 0.05), (_lids(head), 0.6)):
+            pull[part], towards[part] = strength, face_colour
     body = skin & ~faces_skin & ~bare & (vertices[:, 1] < NAPE)
     for part in (haired, body):
         if (known & part).any():

@@ -20,7 +20,7 @@ from facecraft.head.fit import LandmarkFit, LandmarkProblem, fit_landmarks
 from facecraft.head.model import HeadModel
 from facecraft.head.photometric import refine_looks
 from facecraft.head.scene import Look, Photo, place_head
-from facecraft.head.shading import DIMMEST, surface_points
+from facecraft.head.shading import DIMMEST, SurfacePoints, surface_points
 from facecraft.mesh.atlas import sample_pixels
 from facecraft.mesh.geometry import vertex_normals
 from facecraft.mesh.light import harmonics
@@ -48,8 +48,9 @@ class _Cover:
 
 def uncover(head: HeadModel, photo: Photo, camera: Camera) -> Photo:
     """The photo with landmarks read as if nothing covered the face; as it is when nothing does. The image stays."""
+    points = surface_points(head, load_skin(head), SIZE)
     fit = fit_landmarks(head, photo.landmarks, camera)
-    cover = _find_cover(head, fit, photo)
+    cover = _find_cover(head, points, fit, photo)
     if cover is None:
         return photo
     seen = replace(photo, hidden=cover.landmarks)
@@ -64,17 +65,16 @@ def uncover(head: HeadModel, photo: Photo, camera: Camera) -> Photo:
         way = np.linalg.norm(face.landmarks[:, :2] - seen.landmarks[:, :2], axis=1).mean()
         seen = replace(seen, landmarks=face.landmarks)
         fit = fit_landmarks(head, seen.landmarks, camera, hidden=seen.hidden)
-        cover = _find_cover(head, fit, photo) or cover
+        cover = _find_cover(head, points, fit, photo) or cover
         seen = replace(seen, hidden=cover.landmarks)
         if way < STILL * face.height:
             break
     return seen
 
 
-def _find_cover(head: HeadModel, fit: LandmarkFit, photo: Photo) -> _Cover | None:
+def _find_cover(head: HeadModel, points: SurfacePoints, fit: LandmarkFit, photo: Photo) -> _Cover | None:
     """What covers the fitted face, None when that is little."""
-    points, faces = surface_points(head, load_skin(head), SIZE), head.faces.numpy()
-    count, vertices = len(points.rows), fit.vertices(head)
+    faces, count, vertices = head.faces.numpy(), len(points.rows), fit.vertices(head)
     places = points.interpolate(vertices, faces)[:count]
     normals = points.interpolate(vertex_normals(vertices, faces), faces)[:count]
     sight = fit.camera.centre - places

@@ -111,11 +111,11 @@ def coverage(mask: np.ndarray, alpha: np.ndarray) -> float:
 
 def has_long_hair(head: HeadModel, vertices: np.ndarray, camera: Camera, alpha: np.ndarray) -> bool:
     """Whether the matte [H, W] is wider than the bare head `vertices` [V, 3] on both sides at the height of the mouth."""
-    T, (h, w) = camera.T_camera_world, alpha.shape
+    h, w = alpha.shape
     y, x = np.mgrid[:h, :w] + 0.5
-    depth = T[2, 3]
-    rays = np.stack([(x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy, np.ones_like(x)], -1)
-    height = (rays * depth - T[:3, 3]) @ T[:3, 1]  # of what each pixel shows, as far away as the head
+    depth = camera.T_camera_world[2, 3]
+    # of what each pixel shows, as far away as the head
+    height = camera.unproject(np.stack([x, y], -1), np.full((h, w), depth))[..., 1]
     face = head.faces.numpy()[head.faces_of(("face", "eyeball_L", "eyeball_R")).numpy()]
     mask = rasterize_mesh(camera.project(vertices), face, h, w).mask
     if not mask.any():
@@ -134,6 +134,11 @@ def latitudes(vertices: np.ndarray) -> np.ndarray:
     arms = vertices - SKULL
     above = np.arccos(np.clip(-(arms @ axis) / (np.linalg.norm(arms, axis=1) * np.linalg.norm(axis)), -1, 1))
     return np.where(along > 0, np.pi / 2 + along * np.linalg.norm(axis) / LATITUDE_M, above)
+
+
+def azimuths(points: np.ndarray) -> np.ndarray:
+    """Angle [n] of points [n, 3] around the axis of the neck: 0 in front, positive to the subject's left, rad."""
+    return np.arctan2(points[:, 0] - FOOT[0], points[:, 2] - FOOT[2])
 
 
 def _make_shell(head: HeadModel, vertices: np.ndarray) -> _Shell:
@@ -202,8 +207,8 @@ def _lower_end(vertices: np.ndarray, faces: np.ndarray, camera: Camera, solid: n
     near = np.exp(-0.5 * ((lateral[:, None] - ends[None, :, 0]) / width) ** 2)
     wanted = np.interp(vertices[border, 0], lateral, near @ ends[:, 1] / near.sum(1))
     lacking = np.clip(vertices[border, 1] - wanted, -0.05, 0.12)
-    angle = np.arctan2(vertices[border, 0] - FOOT[0], vertices[border, 2] - FOOT[2])
-    around = np.arctan2(vertices[:, 0] - FOOT[0], vertices[:, 2] - FOOT[2])
+    around = azimuths(vertices)
+    angle = around[border]
     order = np.argsort(angle)
     level = np.interp(around, angle[order], vertices[border, 1][order], period=2 * np.pi)
     ramp = np.clip((high - vertices[:, 1]) / np.maximum(high - level, 1e-3), 0, 1)
