@@ -1,7 +1,7 @@
 """The open video prior: a picture of a head warped through its mesh from one expression to another.
 
-What both expressions show is taken from the picture. What only the new one shows (the inside of the mouth, lids, eyeballs)
-is the textured head, its colours drawn to those of the picture along the seam.
+What both expressions show is taken from the picture, lit as it lies now. What only the new one shows (the inside of the
+mouth, lids, eyeballs) is the textured head, its colours drawn to those of the picture along the seam.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from facecraft.head.interior import paint_interior
 from facecraft.head.surface import SKIN_REGIONS
 from facecraft.head.texture import render_textured
 from facecraft.mesh.atlas import make_atlas
+from facecraft.mesh.light import shade, shading_normals
 from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
 from facecraft.prior.lids import draw_lashes, unfold_lids
 from facecraft.views import View
@@ -96,11 +97,13 @@ class Warp:
 
     @cached_property
     def picture(self) -> np.ndarray:
-        """[H, W, 6]: rgb, alpha, and distances of the pixel to the mesh and to eyes and mouth, fine px."""
+        """[H, W, 7]: rgb, alpha, distances of the pixel to the mesh and to eyes and mouth, fine px, and its shading."""
         view, size = self.view, (self.camera.width, self.camera.height)
         rgba = np.concatenate([view.rgb, view.alpha[..., None]], 2).astype(np.float32)
         rgba = cv2.resize(rgba, size, interpolation=cv2.INTER_LINEAR)
-        return np.dstack([rgba, _distance(self.before.mask), self._rim(self.before)])
+        return np.dstack(
+            [rgba, _distance(self.before.mask), self._rim(self.before), self._shading(self.vertices, self.before)]
+        )
 
     @cached_property
     def backdrop(self) -> np.ndarray:
@@ -123,6 +126,8 @@ class Warp:
         places[~after.mask] = 0
         moved = self._beside(after, places)
         sampled = _sample(self.picture, np.where(after.mask[..., None], places[..., :2], moved))
+        skin = after.mask & (self.groups[after.face_ids] == SKIN)
+        sampled[..., :3] *= np.where(skin, self._shading(vertices, after) / sampled[..., 6], 1)[..., None]
         share = self._share(vertices, after, places, sampled)
         painted = render_textured(self.fitted.head, vertices, self.fitted.texture, self.camera, 1)[0]
         group = np.where(after.mask, self.groups[after.face_ids], -1)
@@ -142,6 +147,12 @@ class Warp:
     def _rasterize(self, vertices: np.ndarray) -> MeshBuffers:
         camera = self.camera
         return rasterize_mesh(camera.project(vertices), self.fitted.head.faces.numpy(), camera.height, camera.width)
+
+    def _shading(self, vertices: np.ndarray, buffers: MeshBuffers) -> np.ndarray:
+        """How bright [H, W] the light of the photo makes the mesh at `vertices` [V, 3]; 1 beside it."""
+        faces = self.fitted.head.faces.numpy()
+        brightness = shade(shading_normals(vertices, faces), self.fitted.texture.light)
+        return np.where(buffers.mask, buffers.interpolate(brightness[:, None], faces)[..., 0], np.float32(1))
 
     def _shade_teeth(self, painted, after: MeshBuffers) -> np.ndarray:
         """`painted` [H, W, 3] with teeth that are darker the nearer the lips are, which keep the light from them."""
