@@ -15,7 +15,7 @@ from facecraft.face.watch import find_window, watch_face
 from facecraft.head.model import HeadModel, load_head
 from facecraft.head.track import LIDS, HeadTrack, track_head
 from facecraft.progress import log
-from facecraft.retarget import retarget
+from facecraft.retarget import OPPOSITE, retarget
 from facecraft.video import read_video
 
 SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v")
@@ -132,7 +132,8 @@ def to_motion(
     """A track as a motion: rotation and translation of the head in its own axes as it looks straight into the camera."""
     columns = [head.expression_names.index(name) for name in ARKIT_NAMES]
     shut = shut_shares(lid_gaps(track, landmarks))
-    expression = shut_lids(pair_eyes(raise_channels(track.expression[:, columns]), 1 - shut), shut)
+    expression = settle_opposites(raise_channels(track.expression[:, columns]))
+    expression = shut_lids(pair_eyes(expression, 1 - shut), shut)
     neck = Rotation.from_matrix(_FACING @ track.rotation).as_rotvec()
     return Motion(expression, neck, np.zeros((len(times), 2, 2)), times, track.translation @ _FACING)
 
@@ -146,6 +147,18 @@ def raise_channels(
     """
     heights = [next((low for start, low in LOW.items() if name.startswith(start)), 1.0) for name in ARKIT_NAMES]
     return (expression / heights).clip(0, 1)
+
+
+def settle_opposites(
+    expression: np.ndarray,  # [T, 52]
+) -> np.ndarray:
+    """Channels [T, 52] of which one at most of two opposite ones is not 0: no mouth is on both sides at once."""
+    out = expression.copy()
+    for pair in OPPOSITE:
+        one, other = (ARKIT_NAMES.index(name) for name in pair)
+        ahead = expression[:, one] - expression[:, other]
+        out[:, one], out[:, other] = ahead.clip(0), (-ahead).clip(0)
+    return out
 
 
 def lid_gaps(track: HeadTrack, landmarks: np.ndarray) -> np.ndarray:

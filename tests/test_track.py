@@ -8,9 +8,20 @@ from scipy.spatial.transform import Rotation
 from facecraft.camera import Camera
 from facecraft.drive import ARKIT_NAMES, Motion, built_in_motion
 from facecraft.errors import InputError
-from facecraft.footage import LOW, lid_gaps, pair_eyes, raise_channels, shut_lids, shut_shares, to_motion, track_video
+from facecraft.footage import (
+    LOW,
+    lid_gaps,
+    pair_eyes,
+    raise_channels,
+    settle_opposites,
+    shut_lids,
+    shut_shares,
+    to_motion,
+    track_video,
+)
+from facecraft.head.fit import EXPRESSION_SIGMA
 from facecraft.head.model import load_head
-from facecraft.head.track import HeadTrack, _solve_chain, track_head
+from facecraft.head.track import HeadTrack, _solve_chain, symmetric_belief, track_head
 from facecraft.image import write_sample
 from facecraft.video import VideoWriter
 
@@ -59,6 +70,21 @@ def test_a_still_head_holds_still():
     still = Motion(np.zeros((40, 52)), np.zeros((40, 3)), np.zeros((40, 2, 2)), np.arange(40) / 25)
     track, _ = follow(still, noise_px=0.5)
     assert np.linalg.norm(np.diff(track.landmarks, axis=0), axis=2).mean() < 0.3  # a third of the noise
+
+
+def test_the_sides_of_a_face_are_believed_to_move_together_but_for_winks():
+    names = load_head().expression_names
+    belief = symmetric_belief(names)
+
+    def cost(**channels: float) -> float:
+        values = load_head().expression_vector(channels)[0].double().numpy()
+        return float(values @ belief @ values)
+
+    alone = 0.4**2 / EXPRESSION_SIGMA**2
+    assert cost(mouthSmileLeft=0.4, mouthSmileRight=0.4) == pytest.approx(2 * alone, rel=1e-5)
+    assert cost(mouthSmileLeft=0.4) > 3 * alone
+    for name in ("eyeBlinkLeft", "jawLeft", "mouthLeft", "eyeLookOutLeft", "jawOpen"):
+        assert cost(**{name: 0.4}) == pytest.approx(alone, rel=1e-5)
 
 
 def test_a_chain_of_blocks_is_solved_exactly():
@@ -144,6 +170,14 @@ def test_low_channels_are_raised_and_stay_weights():
     )
     moved = [name for i, name in enumerate(ARKIT_NAMES) if raised[0, i] != given[0, i]]
     assert len(moved) == 5 and not raise_channels(np.zeros((1, 52))).any()
+
+
+def test_a_mouth_is_on_one_side_only():
+    given = np.full((2, 52), [[0.3], [0.0]])
+    left, right, smile = (ARKIT_NAMES.index(name) for name in ("mouthLeft", "mouthRight", "mouthSmileLeft"))
+    given[0, [left, right]] = 0.2, 0.5
+    settled = settle_opposites(given)
+    assert np.allclose(settled[0, [left, right, smile]], [0, 0.3, 0.3]) and not settled[1].any()
 
 
 def test_shut_eyes_say_nothing_of_the_look():

@@ -6,6 +6,7 @@ Tung and Striebel's) in one sweep there and one back, without lag. Gaps of lids 
 points close to each other err together, so their distance is known better than their places.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,8 @@ CHIN = (148, 152, 377)  # the only points of the outline that move with the face
 _UPPER, _LOWER = np.array(LIDS + LIPS).T
 WALK = np.concatenate([np.full(3, 0.25), np.full(3, 0.05), np.full(52, 2.0)])
 """Standard deviation of what changes in the root of a second: turn rad, move m, channels."""
+APART_SIGMA = 0.15  # between the two sides of a face
+ONE_SIDED = ("eyeBlink", "eyeLook", "jaw", "mouthLeft")  # lids wink, eyes look aside, the others are no pairs
 DAMPING = 1e-3
 BATCH = 32
 
@@ -97,6 +100,18 @@ def _expression_basis(head: HeadModel, shape: np.ndarray) -> np.ndarray:
     return (moved / 0.5).permute(1, 2, 0).double().numpy()
 
 
+def symmetric_belief(names: Sequence[str]) -> np.ndarray:
+    """Precision [52, 52] of the channels: each is near 0, and near that of the other side of the face."""
+    precision = np.eye(len(names)) / EXPRESSION_SIGMA**2
+    for left, name in enumerate(names):
+        if name.endswith("Left") and not name.startswith(ONE_SIDED):
+            right = names.index(name[:-4] + "Right")
+            apart = np.zeros(len(names))
+            apart[[left, right]] = 1, -1
+            precision += np.outer(apart, apart) / APART_SIGMA**2
+    return precision
+
+
 class _Sequence:
     """Landmarks of T frames, and how a head explains them."""
 
@@ -111,6 +126,7 @@ class _Sequence:
         self.roots = roots  # [956]
         self.shared = torch.from_numpy(np.linalg.solve(inner, noise.factors * roots))  # [R, 956]
         self.free = np.array([name not in FROZEN for name in head.expression_names])
+        self.belief = symmetric_belief(head.expression_names)
 
     def part(self, frames: np.ndarray) -> "_Sequence":
         """Only some frames."""
@@ -180,12 +196,12 @@ class _Sequence:
         jumps = np.concatenate([turns, np.diff(state.translation, axis=0), np.diff(state.expression, axis=0)], 1)
         gradient[1:] += walk * jumps
         gradient[:-1] -= walk * jumps
-        gradient[:, 6:] += state.expression / EXPRESSION_SIGMA**2
+        gradient[:, 6:] += state.expression @ self.belief
         where = np.arange(58)
         hessian[:, where, where] *= 1 + DAMPING
         hessian[1:, where, where] += walk
         hessian[:-1, where, where] += walk
-        hessian[:, where[6:], where[6:]] += 1 / EXPRESSION_SIGMA**2
+        hessian[:, 6:, 6:] += self.belief
         free = np.ones((len(hessian), 58), bool)
         down, up = gradient[:, 6:] > 0, gradient[:, 6:] < 0
         free[:, 6:] = self.free & ~((state.expression <= 0) & down) & ~((state.expression >= 1) & up)
@@ -208,16 +224,18 @@ def _find_identity(problem: _Sequence, state: _States) -> np.ndarray:
             found, slope = problem.equations(state, points[t], t, basis)
             hessian[np.ix_(where, where)] += found
             gradient[where] += slope
-        prior = np.concatenate([np.tile(np.r_[np.zeros(6), np.full(52, 1 / EXPRESSION_SIGMA**2)], T), np.ones(K)])
-        values = np.concatenate([np.pad(state.expression, ((0, 0), (6, 0))).ravel(), problem.shape])
-        gradient += prior * values
-        free = np.ones(len(prior), bool)
+            channels = where[6:58]
+            hessian[np.ix_(channels, channels)] += problem.belief
+            gradient[channels] += problem.belief @ state.expression[t]
+        gradient[58 * T :] += problem.shape
+        free = np.ones(len(gradient), bool)
         channels = free[: 58 * T].reshape(T, 58)[:, 6:]
         down, up = (sign * gradient[: 58 * T].reshape(T, 58)[:, 6:] > 0 for sign in (1, -1))
         channels &= problem.free & ~((state.expression <= 0) & down) & ~((state.expression >= 1) & up)
         where = np.flatnonzero(free)
-        hessian[np.arange(len(prior)), np.arange(len(prior))] += prior + DAMPING
-        delta = np.zeros(len(prior))
+        hessian[58 * T :, 58 * T :] += np.eye(K)
+        hessian[np.diag_indices_from(hessian)] += DAMPING
+        delta = np.zeros(len(gradient))
         delta[where] = -np.linalg.solve(hessian[np.ix_(where, where)], gradient[where])
         state = state.moved(delta[: 58 * T].reshape(T, 58))
         problem.shape = problem.shape + delta[58 * T :]
