@@ -18,12 +18,15 @@ from facecraft.progress import log
 
 NEUTRALS = ("auto", "first", "mean", "none")
 CALM_SHARE = 0.1  # of the frames, whose mean is the neutral face of `auto`
+CALM_PERCENT = 30  # of the frames have a channel below its usual height at rest
 STRAIGHT_RAD = np.radians(12)  # a turn that counts as much as a channel at 1 when calm frames are sought
 FIRST_CHANNEL, FIRST_TURN = 0.35, np.radians(12)  # a first frame beyond these is not neutral
 FAR_YAW = np.radians(45)  # landmarks of faces turned further are guesses
 STRONGEST_GAIN = 4.0
 AJAR = (0.04, 0.12)  # of mouthClose, whose 1 moves the lips by 36 mm
 MILD, MARKED = 0.3, 0.6
+CLEAR = {"jawOpen": 2.0, "mouthSmile": 1.5}
+CLOSING = ("eyeBlink",)
 NEVER_AT_REST = ("mouthClose", "eyeLook", "tongueOut")
 OPPOSITE = (
     *((f"eyeLookOut{side}", f"eyeLookIn{side}") for side in ("Left", "Right")),
@@ -44,8 +47,8 @@ def retarget(
 ) -> Motion:
     """The motion relative to the driver's neutral face, channels times `gains` and clamped to [0, 1], smoothed.
 
-    `neutral`: `first` frame, `mean` of all, `auto` (mean of the calmest and straightest tenth) or `none`. A channel w of a
-    driver whose rest is n becomes (w - n) / (1 - n): full closures of lids and lips stay full. The head turns in its own
+    `neutral`: `first` frame, `mean` of all, `auto` (mean of the calmest, straightest and most usual tenth) or `none`. A channel
+    w of a driver whose rest is n becomes (w - n) / (1 - n): full closures of lids and lips stay full. The head turns in its own
     axes at rest. Warns when the first frame is taken and is not neutral, and when the head turns beyond 45 degrees.
     """
     if smooth:
@@ -67,9 +70,10 @@ def find_neutral(motion: Motion, neutral: str) -> Motion | None:
     if neutral == "none":
         return None
     turns = Rotation.from_rotvec(motion.neck)
-    effort = np.sqrt((motion.expression**2).sum(1)) + motion.expression[:, [ARKIT_NAMES.index(n) for n in PRESENT]].sum(
-        1
-    )
+    # against the usual rest, not 0: where tracking errs upwards at rest, the least of all is an expression as well
+    usual = np.percentile(motion.expression, CALM_PERCENT, axis=0)
+    present = motion.expression[:, [ARKIT_NAMES.index(name) for name in PRESENT]].sum(1)
+    effort = np.linalg.norm(motion.expression - usual, axis=1) + present
     around = (turns.mean().inv() * turns).as_rotvec()
     away = np.linalg.norm(around - np.median(around, axis=0), axis=1)
     if neutral == "first":
@@ -112,19 +116,25 @@ def perform(
     photo: np.ndarray,  # [52] channels that the fit found in their photo
     weights: np.ndarray,  # [T, 52] of the motion; all in the order of the head
 ) -> np.ndarray:
-    """Channels [T, 52] of a motion for one head: from its own rest on, the reverse of `retarget`, and with lips that meet."""
+    """Channels [T, 52] of a motion for one head: from its own rest on, and with lips that meet.
+
+    The rest is part of whose face it is, so that a motion moves each face as far as any other: channels go beyond 1 where
+    the rest is not 0. Only lids have an end to come to.
+    """
     rest = own_rest(head.expression_names, np.asarray(photo))
-    return meet_lips(head, shape, offsets, weights, rest + (1 - rest) * weights)
+    left = np.where([name.startswith(CLOSING) for name in head.expression_names], 1 - rest, 1)
+    return meet_lips(head, shape, offsets, weights, rest + left * weights)
 
 
 def own_rest(names: Sequence[str], photo: np.ndarray) -> np.ndarray:
     """What of the channels [52] found in a photo is how this face looks at rest; the remainder is an expression.
 
     A fit to one picture cannot tell them apart: of neutral synthetic people it says that they raise their brows by half and
-    smile a little (benchmarks/drive.py). Brows count as the face's own, weights up to `MILD` too (half that of the jaw), those
-    from `MARKED` on do not. Gaze is never: see `perform_before_camera`. Nor are closed lips: see `meet_lips`.
+    smile a little (benchmarks/drive.py). Brows count as the face's own, weights up to `MILD` too, those from `MARKED` on do
+    not; jaws and smiles are taken `CLEAR` times, as hardly any neutral face is fitted with more than 0.2 of them. Gaze is
+    never: see `perform_before_camera`. Nor are closed lips: see `meet_lips`.
     """
-    clear = np.where([name == "jawOpen" for name in names], 2 * photo, photo)
+    clear = photo * [next((times for start, times in CLEAR.items() if name.startswith(start)), 1.0) for name in names]
     share = ((MARKED - clear) / (MARKED - MILD)).clip(0, 1)
     share[[name.startswith("brow") for name in names]] = 1
     share[[name.startswith(NEVER_AT_REST) for name in names]] = 0

@@ -42,6 +42,19 @@ def test_a_driver_at_rest_leaves_the_face_at_rest_and_full_closures_stay_full(ne
     assert np.allclose(driven.neck[-1], [0.3, 0, 0], atol=1e-9)
 
 
+def test_the_neutral_face_is_a_usual_one_and_not_the_least_that_was_tracked():
+    """Brows at rest are tracked at 0.2, and at 0.05 while the driver frowns."""
+    rng = np.random.default_rng(0)
+    weights = np.zeros((60, 52))
+    weights[:, AT["browInnerUp"]] = 0.2 + rng.uniform(-0.02, 0.02, 60)
+    weights[20:30, AT["browInnerUp"]] = 0.05
+    weights[40:, AT["mouthSmileLeft"]] = weights[40:, AT["mouthSmileRight"]] = 0.6
+    driver = Motion(weights, np.zeros((60, 3)), np.zeros((60, 2, 2)), np.arange(60) / 25)
+    driven = retarget(driver, "auto", smooth=False)
+    assert driven.expression[:20].max() < 0.05
+    assert np.allclose(driven.expression[40:, AT["mouthSmileLeft"]], 0.6)
+
+
 def test_none_keeps_everything():
     driver = at_rest({"mouthSmileLeft": 0.2}, turn=(0.0, 0.4, 0.1))
     driven = retarget(driver, "none", smooth=False)
@@ -132,15 +145,15 @@ def test_a_mouth_that_shuts_does_not_jump():
 def test_a_resting_driver_leaves_the_photos_own_look_and_takes_its_expression_back():
     head = load_head()
     photo = head.expression_vector(
-        {"browOuterUpLeft": 0.5, "mouthSmileLeft": 0.2, "mouthSmileRight": 0.9, "jawOpen": 0.3}
+        {"browOuterUpLeft": 0.5, "mouthSmileLeft": 0.1, "mouthSmileRight": 0.5, "jawOpen": 0.3, "eyeBlinkLeft": 0.2}
     )
-    motion = np.vstack([np.zeros(52), head.expression_vector({"mouthSmileLeft": 1, "browOuterUpLeft": 0.5})[0]])
+    motion = np.vstack([np.zeros(52), head.expression_vector({"mouthSmileLeft": 1, "eyeBlinkLeft": 1})[0]])
+    motion[1, head.expression_names.index("browOuterUpLeft")] = 0.75
     still = np.zeros(head.template.shape)
     driven = perform(head, np.zeros(head.shape_count), still, photo[0].numpy(), motion)
-    at = head.expression_names.index
-    found = [driven[0, at(n)] for n in ("browOuterUpLeft", "mouthSmileLeft", "mouthSmileRight", "jawOpen")]
-    assert np.allclose(found, [0.5, 0.2, 0, 0], atol=1e-6)
-    assert driven[1, at("mouthSmileLeft")] == pytest.approx(1) and driven[1, at("browOuterUpLeft")] == pytest.approx(
-        0.75
-    )
+    names = ("browOuterUpLeft", "mouthSmileLeft", "mouthSmileRight", "jawOpen", "eyeBlinkLeft")
+    columns = [head.expression_names.index(name) for name in names]
+    assert np.allclose(driven[0, columns], [0.5, 0.1, 0, 0, 0.2], atol=1e-6)
+    # brows and smile go as far as on any face, lids shut
+    assert np.allclose(driven[1, columns], [1.25, 1.1, 0, 0, 1], atol=1e-6)
     assert np.allclose(own_rest(head.expression_names, np.zeros(52)), 0)
