@@ -96,12 +96,16 @@ def test_lids_that_shut_hide_what_the_photo_shows_of_eyes_and_lashes(fitted, sli
 
 
 def test_a_driver_at_rest_looks_where_the_photo_looks(fitted):
-    aside = replace(fitted, gaze=np.full((2, 2), 0.1), expression=weights(eyeLookOutLeft=0.2, browInnerUp=0.4))
+    """And so do the lids: a look up has lifted them, so the whole face is as it was."""
+    photo = weights(eyeLookOutLeft=0.2, eyeLookUpRight=0.9, browInnerUp=0.4)
+    aside = replace(fitted, gaze=np.full((2, 2), 0.1), expression=photo)
     pose, gaze = perform_before_camera(aside, still_motion(2), np.array([1]))
-    turned = np.array([[0.1 + 0.2 * np.radians(25), 0.1], [0.1, 0.1]])
-    assert np.allclose(gaze[0], turned, atol=1e-6)
-    assert pose[0, fitted.head.expression_names.index("browInnerUp")] == pytest.approx(0.4)
-    assert pose[0, fitted.head.expression_names.index("eyeLookOutLeft")] == 0
+    assert np.allclose(pose[0], photo, atol=1e-6) and np.allclose(gaze[0], 0.1)
+    back = still_motion(2)
+    back.expression[:, ARKIT_NAMES.index("eyeLookInLeft")] = 0.5
+    turned, _ = perform_before_camera(aside, back, np.array([1]))
+    angles = aside.head.look_angles.numpy()
+    assert (turned - pose)[0] @ angles == pytest.approx(weights(eyeLookInLeft=0.5) @ angles)
 
 
 def test_the_photo_comes_first_then_what_is_nearest_to_the_front(fitted):

@@ -59,13 +59,15 @@ def drive_views(output, fitted: FittedHead, views: list[View], motion: Motion, c
 def perform_before_camera(fitted: FittedHead, motion: Motion, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Channels [n, 52] and gaze [n, 2, 2], rad, of a head that keeps the pose of its photo, at `moments` [n].
 
-    A driver at rest looks where the photo looks: most look at who takes it, and so they still do.
+    A driver at rest looks where the photo looks, with the lids that go with it: most look at who takes it, and so they
+    still do.
     """
     head = fitted.head
     weights = motion.expression_for(head.expression_names)[moments]
-    looking = fitted.gaze + (fitted.expression @ head.look_angles.double().numpy()).reshape(2, 2)
     weights = perform(head, fitted.shape, fitted.offsets, fitted.expression, weights)
-    return weights, motion.gaze[moments] + looking
+    looks = [name.startswith("eyeLook") for name in head.expression_names]
+    weights[:, looks] += fitted.expression[looks]
+    return weights, motion.gaze[moments] + fitted.gaze
 
 
 def frontal_views(views: list[View], count: int) -> list[int]:
