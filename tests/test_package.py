@@ -175,7 +175,8 @@ def test_the_wheel_holds_the_library_the_stages_the_head_and_the_licences(instal
     files = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     modules = {name_of(path) for path in LIBRARY} | {f"facecraft/stages/{path.name}" for path in STAGE_FILES}
     assert modules <= files
-    assert {"facecraft/head/open_head.safetensors", "facecraft/head/LICENSE-ICT-FaceKit.txt"} <= files
+    assert {"facecraft/head/open_head.safetensors", "facecraft/head/cover.safetensors"} <= files
+    assert {"facecraft/head/skin.safetensors", "facecraft/head/LICENSE-ICT-FaceKit.txt"} <= files
     assert {"bin/facecraft", "bin/facecraft-quick"} <= files
     assert {path.name for path in installed.glob("*.dist-info/licenses/*")} == {"LICENSE", "NOTICE"}
     assert not any(name.startswith(("tests/", "training/", "stages/")) for name in files)

@@ -1,131 +1,115 @@
-"""What covers a face (a mask, a microphone, a cap), and its landmarks as if it were not there.
+"""A photo's landmarks as if nothing covered the face (a mask, a hand, a microphone).
 
 When a quarter of a face is covered, the detector draws all of it wrong (benchmarks/fit.py --occlude), not only the part that
-it guesses. So what covers the face is painted over with the fitted head in its own skin and light, landmarks are read once
-more, and the head is fitted to those outside of the paint; again, until they stay. Covered is what no brightness of the
-colour around the bridge of the nose explains: skin on skin, such as a hand, is not noticed.
+it guesses. So what covers the face (facecraft.head.cover) is painted over with the fitted head in average skin under the
+photo's light, and landmarks are read once more; again, until they stay. Those that lie on the cover are left out, and so are its
+colours.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from scipy.ndimage import binary_dilation, gaussian_filter, label
-from scipy.spatial import KDTree
+from scipy.ndimage import binary_dilation, gaussian_filter
 
 from facecraft.camera import Camera
 from facecraft.face.landmarks import find_landmarks
 from facecraft.head.albedo import eye_angles, load_skin
-from facecraft.head.collar import resembles
-from facecraft.head.fit import LandmarkFit, LandmarkProblem, fit_landmarks
+from facecraft.head.cover import find_covered
+from facecraft.head.fit import LandmarkFit, fit_landmarks
 from facecraft.head.model import HeadModel
-from facecraft.head.photometric import refine_looks
-from facecraft.head.scene import Look, Photo, place_head
-from facecraft.head.shading import DIMMEST, SurfacePoints, surface_points
-from facecraft.mesh.atlas import sample_pixels
+from facecraft.head.scene import Photo
+from facecraft.head.shading import DIMMEST
+from facecraft.mesh.atlas import sample_texture
 from facecraft.mesh.geometry import vertex_normals
 from facecraft.mesh.light import harmonics
 from facecraft.mesh.raster import rasterize_mesh
 
-SIZE, POOL_TEXELS = 64, 3.0  # of the atlas on which the face is looked at, and neighbourhood that decides
-SHADES = (0.35, 1.6)  # brightness of skin against its median, light included
-UNLIKE = 0.13  # how far from skin other colours are
-BRIDGE, MIDDLE_M = 6, 0.035  # landmark, and how far around it the colour of skin is looked up
-MOST = 0.6  # of a neighbourhood that is unlike skin: it is covered; and of a face: more is no face with something before it
-LEAST = 0.05  # of the landmarks; fewer do not mislead the detector
-FACING = 0.3  # cosine from which on a texel is looked at
-EDGE_M = 4e-3  # softness of the paint's edge
+SURE = 0.5  # how likely a covered pixel is
+LEAST, MOST = 0.05, 0.8  # of the landmarks: fewer do not mislead the detector, with more there is no face to be seen
+SPREAD_HEIGHTS = 0.03  # of the cover, in heights of the face: a rim of it that is left draws the detector
+EDGE_HEIGHTS = 0.02  # softness of the paint's edge, in heights of the face
 ROUNDS, STILL = 6, 0.004  # of painting, and when landmarks stay: mean way in heights of the face
+AHEAD = 0.6  # how much further landmarks are moved than they went: each round goes only a part of the way
 BACKDROP = 0.5
-
-
-@dataclass(frozen=True)
-class _Cover:
-    """What covers a face: `landmarks`, numbers of those below, and `mask` [H, W] bool."""
-
-    landmarks: tuple[int, ...]
-    mask: np.ndarray
+LIGHT_ROUNDS, LIGHT_PIXELS = 4, 4000
+OUTLIER, BEND = 0.1, 0.02  # of linear light: half trust; ridge on all but the mean light
 
 
 def uncover(head: HeadModel, photo: Photo, camera: Camera) -> Photo:
-    """The photo with landmarks read as if nothing covered the face; as it is when nothing does. The image stays."""
-    points = surface_points(head, load_skin(head), SIZE)
-    fit = fit_landmarks(head, photo.landmarks, camera)
-    cover = _find_cover(head, points, fit, photo)
-    if cover is None:
+    """The photo with what covers the face, and landmarks read as if it were not there; as it is when nothing does."""
+    seen = _mark(photo, photo.landmarks)
+    if seen is None:
         return photo
-    seen = replace(photo, hidden=cover.landmarks)
     for _ in range(ROUNDS):
         fit = fit_landmarks(head, seen.landmarks, camera, hidden=seen.hidden)
-        problems, (look,), _ = refine_looks(head, [fit], [seen], "draft")
-        painted = _paint_over(head, photo, problems[0], look, cover)
+        height = np.ptp(seen.landmarks[:, 1])
+        painted = _paint_over(head, seen, fit, EDGE_HEIGHTS * height)
         box = np.concatenate([seen.landmarks[:, :2].min(0), seen.landmarks[:, :2].max(0)])
         face = find_landmarks(painted, box, 0.3)
         if face is None:
             break
-        way = np.linalg.norm(face.landmarks[:, :2] - seen.landmarks[:, :2], axis=1).mean()
-        seen = replace(seen, landmarks=face.landmarks)
-        fit = fit_landmarks(head, seen.landmarks, camera, hidden=seen.hidden)
-        cover = _find_cover(head, points, fit, photo) or cover
-        seen = replace(seen, hidden=cover.landmarks)
-        if way < STILL * face.height:
+        moves = (1 + AHEAD) * (face.landmarks - seen.landmarks)
+        ahead = seen.landmarks + moves
+        seen = _mark(photo, ahead) or replace(seen, landmarks=ahead)
+        if np.linalg.norm(moves[:, :2], axis=1).mean() < STILL * height:
             break
     return seen
 
 
-def _find_cover(head: HeadModel, points: SurfacePoints, fit: LandmarkFit, photo: Photo) -> _Cover | None:
-    """What covers the fitted face, None when that is little."""
-    faces, count, vertices = head.faces.numpy(), len(points.rows), fit.vertices(head)
-    places = points.interpolate(vertices, faces)[:count]
-    normals = points.interpolate(vertex_normals(vertices, faces), faces)[:count]
-    sight = fit.camera.centre - places
-    facing = (normals * sight).sum(1) / np.linalg.norm(normals, axis=1) / np.linalg.norm(sight, axis=1)
-    pixels = fit.camera.project(places)[:, :2]
-    visible = (facing > FACING) & (sample_pixels(photo.alpha, pixels) > 0.9)
-    if not visible.any():
+def _mark(photo: Photo, landmarks: np.ndarray) -> Photo | None:
+    """The photo with other landmarks [478, 3] px, those that are covered, and the cover; None when they are few or most."""
+    covered = find_covered(photo.image, photo.alpha, landmarks) > SURE
+    h, w = covered.shape
+    x, y = landmarks[:, :2].astype(int).T
+    where = y.clip(0, h - 1), x.clip(0, w - 1)
+    if not LEAST < covered[where].mean() < MOST:
         return None
-    colours = sample_pixels(photo.image, pixels)
-    rest = points.interpolate(head.template.double().numpy(), faces)[:count]
-    landmarks = head.landmarks(head.template[None])[0].double().numpy()
-    middle = visible & (np.linalg.norm(rest - landmarks[BRIDGE], axis=1) < MIDDLE_M)
-    if not middle.any():
-        return None
-    skin = np.median(colours[middle], 0)
-    grids = np.zeros((2, SIZE, SIZE))
-    grids[:, points.rows, points.columns] = visible & ~resembles(colours, skin, SHADES, UNLIKE), visible
-    odd, all_ = (gaussian_filter(grid, POOL_TEXELS)[points.rows, points.columns] for grid in grids)
-    covered = odd > MOST * np.maximum(all_, 1e-6)
-    nearest = KDTree(rest).query(landmarks)[1]
-    if covered[nearest].mean() < LEAST or covered[visible].mean() > MOST:
-        return None
-    edge_px = EDGE_M * fit.camera.fx / fit.camera.T_camera_world[2, 3]
-    odd = ~resembles(photo.image.reshape(-1, 3), skin, SHADES, UNLIKE).reshape(photo.alpha.shape)
-    patches, _ = label(gaussian_filter(odd.astype(np.float32), edge_px) > MOST)
-    h, w = photo.alpha.shape
-    x, y = pixels[covered].astype(int).T
-    touched = patches[y.clip(0, h - 1), x.clip(0, w - 1)]
-    mask = binary_dilation(np.isin(patches, touched[touched > 0]), iterations=max(1, round(edge_px)))
-    return _Cover(tuple(np.flatnonzero(covered[nearest]).tolist()), mask)
+    rounds = max(1, round(SPREAD_HEIGHTS * np.ptp(landmarks[:, 1])))
+    covered = binary_dilation(covered, iterations=rounds) & (photo.alpha > 0)
+    hidden = np.flatnonzero(covered[where])
+    return replace(photo, landmarks=landmarks, hidden=tuple(hidden.tolist()), covered=covered)
 
 
-def _paint_over(head: HeadModel, photo: Photo, problem: LandmarkProblem, look: Look, cover: _Cover) -> np.ndarray:
-    """The picture [H, W, 3] with the head in its own skin and light, and grey around it, where it is covered."""
-    vertices, camera = place_head(problem, look.head)
-    faces = head.faces.numpy()
+def _paint_over(head: HeadModel, photo: Photo, fit: LandmarkFit, edge_px: float) -> np.ndarray:
+    """The picture [H, W, 3] with the head in average skin and the photo's light, and grey around it, where it is covered."""
+    vertices, faces, camera = fit.vertices(head), head.faces.numpy(), fit.camera
     h, w = photo.alpha.shape
     buffers = rasterize_mesh(camera.project(vertices), faces, h, w)
     shown = buffers.mask & head.faces_of(("face", "eyeball_L", "eyeball_R")).numpy()[buffers.face_ids]
     ids, weights = buffers.face_ids[shown], buffers.barycentrics[shown]
+    normals = np.einsum("nkd,nk->nd", vertex_normals(vertices, faces)[faces[ids]], weights)
+    basis = harmonics(normals / np.linalg.norm(normals, axis=1, keepdims=True))
+    skin = _average_skin(head, ids, weights)
+    bare = np.flatnonzero(~photo.covered[shown] & (photo.alpha[shown] > 0.9))
+    bare = bare[:: max(1, len(bare) // LIGHT_PIXELS)]
+    light = _fit_light(basis[bare], skin[bare], photo.image[shown][bare])
+    paint = np.full((h, w, 3), BACKDROP, np.float32)
+    paint[shown] = (skin * np.sqrt(np.maximum(basis @ light, DIMMEST))).clip(0, 1)
+    amount = np.where(shown, gaussian_filter((photo.covered & shown).astype(np.float32), edge_px / 2), photo.covered)
+    return photo.image + amount[..., None].astype(np.float32) * (paint - photo.image)
+
+
+def _average_skin(head: HeadModel, ids: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Reflectances [n, 3] of average skin and eyes at points of triangles `ids` [n] with barycentrics [n, 3]."""
     skin = load_skin(head)
-    mean, modes = skin.of_skin(np.einsum("nkc,nk->nc", head.uvs.double().numpy()[head.faces_uv.numpy()[ids]], weights))
-    rest = np.einsum("nkd,nk->nd", head.template.double().numpy()[faces[ids]], weights)
+    uvs = np.einsum("nkc,nk->nc", head.uvs.double().numpy()[head.faces_uv.numpy()[ids]], weights)
+    rest = np.einsum("nkd,nk->nd", head.template.double().numpy()[head.faces.numpy()[ids]], weights)
+    mean = sample_texture(skin.mean, uvs)
     for eye, name in enumerate(("eyeball_L", "eyeball_R")):
         here = head.faces_of((name,)).numpy()[ids]
-        mean[here], modes[:, here] = skin.of_eyes(eye_angles(head, rest[here], eye))
-    normals = np.einsum("nkd,nk->nd", vertex_normals(vertices, faces)[faces[ids]], weights)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    colours = (mean + np.tensordot(look.tone, modes, 1)) * np.sqrt(np.maximum(harmonics(normals) @ look.light, DIMMEST))
-    paint = np.full((h, w, 3), BACKDROP, np.float32)
-    paint[shown] = colours.clip(0, 1)
-    edge_px = EDGE_M * camera.fx / camera.T_camera_world[2, 3]
-    amount = np.where(shown, gaussian_filter((cover.mask & shown).astype(np.float32), edge_px / 2), cover.mask)
-    return photo.image + amount[..., None].astype(np.float32) * (paint - photo.image)
+        mean[here], _ = skin.of_eyes(eye_angles(head, rest[here], eye))
+    return mean
+
+
+def _fit_light(basis: np.ndarray, reflectances: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Light [9, 3] under which `reflectances` [n, 3] have these `colours` [n, 3], given harmonics [n, 9] of the normals; what
+    it does not explain loses weight. Tints of the skin are taken for light."""
+    light = np.zeros((9, 3))
+    for channel in range(3):
+        A = reflectances[:, channel, None] ** 2 * basis
+        b, trust = colours[:, channel] ** 2, np.ones(len(A))
+        for _ in range(LIGHT_ROUNDS):
+            ridge = BEND * trust.sum() * np.diag([1e-3] + [1.0] * 8)
+            light[:, channel] = np.linalg.solve((trust[:, None] * A).T @ A + ridge, A.T @ (trust * b))
+            trust = 1 / (1 + ((A @ light[:, channel] - b) / OUTLIER) ** 2) ** 2
+    return light

@@ -10,16 +10,19 @@ from facecraft.head.contour import Matte
 from facecraft.head.fit import HeadState, LandmarkProblem, pose_vertices
 from facecraft.head.shading import Appearance, SurfacePoints, Tangents, appear
 
+BLED = 0.05  # how much of a blurred colour may be a cover's
+
 
 @dataclass(frozen=True)
 class Photo:
     """What a head is fitted to: `image` [H, W, 3] in [0, 1], `alpha` [H, W], `landmarks` [478, 2+] px, of which those with
-    the numbers `hidden` are not to be believed."""
+    the numbers `hidden` are not to be believed; `covered` [H, W] bool, where something lies before the face."""
 
     image: np.ndarray
     alpha: np.ndarray
     landmarks: np.ndarray
     hidden: tuple[int, ...] = ()
+    covered: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,13 @@ class Scene:
 
 
 def blur(photo: Photo, matte: Matte, sigma_px: float) -> Picture:
-    """The photo blurred by a Gaussian, with its derivatives."""
+    """The photo blurred by a Gaussian, with its derivatives; transparent where a cover's colour reaches."""
     soft = gaussian_filter(photo.image, (max(sigma_px, 0.6),) * 2 + (0,)).astype(np.float32)
     dy, dx = np.gradient(soft, axis=(0, 1))
-    return Picture(np.concatenate([soft, dx, dy], 2), photo.alpha, matte)
+    alpha = photo.alpha
+    if photo.covered is not None:
+        alpha = np.where(gaussian_filter(photo.covered.astype(np.float32), max(sigma_px, 0.6)) < BLED, alpha, 0)
+    return Picture(np.concatenate([soft, dx, dy], 2), alpha, matte)
 
 
 def place_head(problem: LandmarkProblem, state: HeadState) -> tuple[np.ndarray, Camera]:
