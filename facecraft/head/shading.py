@@ -22,6 +22,7 @@ from facecraft.mesh.raster import rasterize_mesh
 
 FACE_TOLERANCE_M, EYE_TOLERANCE_M = 4e-3, 1e-3  # what may lie in front of a point and it still counts as seen
 JAW_LINE = (-0.118, -0.25)  # height at depth 0, m, and its slope: below is the neck, in shadows and collars
+FRINGE_M = (0.04, 0.06)  # heights between which skin loses its worth: hair above pulls the forehead down by 3 mm
 EYE_FINENESS, EYE_REACH = 3, 1.2  # times the atlas of the face; rad from the eye's axis
 EYE_WORTH, EYE_LEEWAY = 0.3, 4.0  # against skin: a pupil beside its place is far off
 DIMMEST = 0.02  # least light, so that square roots stay smooth
@@ -58,6 +59,7 @@ def surface_points(head: HeadModel, skin: SkinModel, size: int) -> SurfacePoints
     atlas, fine = (make_atlas(head.uvs.numpy(), head.faces_uv.numpy(), s) for s in (size, EYE_FINENESS * size))
     face = head.face_regions.numpy()[atlas.faces] == head.region_names.index("face")
     places = atlas.interpolate(head.template.double().numpy(), head.faces.numpy())
+    bare = np.clip((FRINGE_M[1] - places[:, 1]) / (FRINGE_M[1] - FRINGE_M[0]), 0, 1)
     face &= places[:, 1] > JAW_LINE[0] + JAW_LINE[1] * places[:, 2]
     uvs = atlas.interpolate(head.uvs.double().numpy(), head.faces_uv.numpy())[face]
     parts = [(atlas.faces[face], atlas.barycentrics[face], *skin.of_skin(uvs))]
@@ -69,8 +71,9 @@ def surface_points(head: HeadModel, skin: SkinModel, size: int) -> SurfacePoints
         parts.append((fine.faces[here], fine.barycentrics[here], *skin.of_eyes(angles)))
     counts = (len(parts[0][0]), sum(len(part[0]) for part in parts[1:]))
     numbers = [
-        np.repeat(pair, counts) for pair in ((FACE_TOLERANCE_M, EYE_TOLERANCE_M), (1, EYE_WORTH), (1, EYE_LEEWAY))
+        np.repeat(pair, counts) for pair in ((FACE_TOLERANCE_M, EYE_TOLERANCE_M), (1.0, EYE_WORTH), (1.0, EYE_LEEWAY))
     ]
+    numbers[1][: counts[0]] = bare[face]
     joined = [np.concatenate(column, 1 if i == 3 else 0) for i, column in enumerate(zip(*parts, strict=True))]
     return SurfacePoints(*joined, *numbers, atlas.rows[face], atlas.columns[face], size)
 
