@@ -15,6 +15,7 @@ from facecraft.head.fit import LandmarkFit, fit_landmarks, fit_together, pose_ve
 from facecraft.head.fitted import load_fitted
 from facecraft.head.joint import COMMON_SHARE, damped_step, forgive_shape, join_equations, place_unknowns
 from facecraft.head.model import load_head
+from facecraft.head.noise import IRISES
 from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
 from facecraft.image import read_picture
@@ -100,7 +101,8 @@ def noisy_landmarks(photo, head, rng, common):
     """Landmarks [478, 2] that err as a face of the detector's own, partly by what is `common` [R] to a person's photos."""
     corners = photo.vertices[head.faces[head.landmark_faces].numpy()]
     points = np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
-    factors = head.landmark_noise_factors.double().numpy()
+    factors = head.landmark_noise_factors.double().numpy().copy()
+    factors[:, IRISES] = 0
     scale = photo.camera.fx / np.linalg.norm(photo.camera.centre)
     own = np.sqrt(COMMON_SHARE) * common + np.sqrt(1 - COMMON_SHARE) * rng.standard_normal(len(factors))
     return photo.camera.project(points)[:, :2] + scale * np.tensordot(own, factors, 1)
@@ -121,7 +123,7 @@ def test_more_photos_of_a_person_find_the_shape_better():
 
     together = fit_together(head, [photo.landmarks for photo in photos], cameras)
     alone = [fit_landmarks(head, photo.landmarks, camera) for photo, camera in zip(photos, cameras, strict=True)]
-    assert shape_error(together[0]) < 0.95 * np.mean([shape_error(fit) for fit in alone])
+    assert shape_error(together[0]) < 0.97 * np.mean([shape_error(fit) for fit in alone])
     fits = fit_photos(head, together, photos, "draft")
     assert all((fit.shape == fits[0].shape).all() for fit in fits)
     assert all(fit.camera.fx == shot.camera.fx for fit, shot in zip(fits, shots, strict=True))

@@ -57,7 +57,7 @@ def test_everything_is_written(workspace):
     assert sorted(workspace.files("source")) == sorted(f"source/{name}" for name in FILES)
     record = workspace.records()["preprocess"]
     assert {w["licence"] for w in record["weights"]} == {"Apache-2.0"}
-    assert len(record["weights"]) == 4
+    assert len(record["weights"]) == 5
 
 
 def test_source_loads_as_written(workspace):
@@ -207,7 +207,7 @@ def test_further_photos_lie_beside_the_reference(photo, workspace, tmp_path):
     assert np.abs(second.image[:, ::-1] - first.image).mean() < 0.05
     ((frame, _),) = read_frames(several / "source/more/00001/transforms.json")
     assert frame["timestep_index"] == 1 and (several / "source/more/00001" / frame["mask_path"]).is_file()
-    assert len(several.records()["preprocess"]["weights"]) == 4
+    assert len(several.records()["preprocess"]["weights"]) == 5
 
     preprocess.main([photo], tmp_path / "a.ws")
     assert not (several / "source/more").exists() and len(load_sources(several)) == 1

@@ -1,7 +1,8 @@
 """Faces in a picture: where they are, their 478 MediaPipe landmarks, which way they look.
 
 Landmarks are [478, 3] in pixels of the picture: x right, y down, z away from the camera in the scale of x (MediaPipe's
-weak perspective; only differences of z mean something). Left and right are the subject's.
+weak perspective; only differences of z mean something). Irises, the last ten, are where `face.irises` sees them. Left and
+right are the subject's.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from facecraft.face.irises import settle_irises
 from facecraft.image import crop_square, to_bytes
 
 FOREHEAD, CHIN, RIGHT_CHEEK, LEFT_CHEEK = 10, 152, 234, 454
@@ -118,7 +120,7 @@ def read_landmarks(rgb: np.ndarray, confidence: float = 0.5) -> np.ndarray | Non
         return None
     height, width = rgb.shape[:2]
     points = np.array([[p.x, p.y, p.z] for p in found[0].landmark])
-    return points * [width, height, width]
+    return settle_irises(rgb, points * [width, height, width])
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ import numpy as np
 
 from facecraft.camera import Camera, frame_record, read_frames, transforms_text
 from facecraft.errors import InputError, WorkspaceError
+from facecraft.face import irises, matte, matting
 from facecraft.face import landmarks as faces
-from facecraft.face import matte, matting
 from facecraft.face.landmarks import Face, find_faces, find_landmarks
 from facecraft.image import Picture, crop_square, read_picture, write_png
 from facecraft.mesh.light import LUMINANCE
@@ -99,11 +99,11 @@ def load_source(workspace: Workspace, number: int = 0) -> Source:
 
 
 def model_files() -> dict[str, Path]:
-    """The MediaPipe models that preprocess runs, by name."""
+    """The networks that preprocess runs, by name: MediaPipe's and the irises'."""
     with faces.quiet_mediapipe() as mp:
         folder = Path(mp.__file__).parent / "modules"
     names = (*faces.MODEL_FILES, matte.MODEL_FILE)
-    return {f"mediapipe/{Path(name).stem}": folder / name for name in names}
+    return {f"mediapipe/{Path(name).stem}": folder / name for name in names} | {"facecraft/irises": irises.SHIPPED}
 
 
 def preprocess(photo: Path, size: int = 512, face: int | None = None) -> Portrait:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from facecraft.face.irises import settle_irises
 from facecraft.face.landmarks import Face, find_faces, quiet_mediapipe
 
 REACH = 5.0  # side of the window that is watched, in sides of the face where it was first seen
@@ -41,7 +42,8 @@ def watch_face(frames: Iterable[np.ndarray], window: tuple[slice, slice]) -> Ite
                 continue
             points = np.array([[p.x, p.y, p.z] for p in found])
             height, width = crop.shape[:2]
-            yield points * [width, height, width] + [columns.start, rows.start, 0]
+            points = settle_irises(crop, points * [width, height, width])
+            yield points + [columns.start, rows.start, 0]
     finally:
         close()
 

@@ -11,6 +11,8 @@ import numpy as np
 from facecraft.head.model import HeadModel
 
 HUBER = 3.0  # in standard deviations
+IRISES = slice(468, 478)
+IRIS_SIGMA_M = 1e-3  # five points err as one, by 0.4 mm
 ROUNDS = 3  # of reweighting while the shared part is estimated
 
 
@@ -60,6 +62,7 @@ def landmark_noise(
     turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
     factors = px_per_m * head.landmark_noise_factors.double().numpy() @ turn.T
     squares = np.repeat((head.landmark_noise_sigmas.double().numpy() ** 2).mean(1), 2) + misfit_m**2
+    factors[:, IRISES], squares.reshape(-1, 2)[IRISES] = 0, IRIS_SIGMA_M**2  # found apart from the rest: face.irises
     precisions = 1 / (px_per_m**2 * squares)
     precisions.reshape(-1, 2)[ignored] = 0
     return LandmarkNoise(factors.reshape(len(factors), -1), precisions)

@@ -246,7 +246,7 @@ def _normal_equations(scene: Scene, held: _Held) -> tuple[np.ndarray, np.ndarray
     arms = points.interpolate(held.vertices, problem.head.faces.numpy()) @ state.rotation.T
     project = problem.projection(arms + state.translation)
     J = colour_jacobian(seen, points, scene.tangents, state.rotation, arms, project, look.light)
-    J[len(points.rows) :, :, : P - 4] = 0  # eyes tell the gaze; lids and lashes about them would bend the face
+    J[len(points.rows) :, :, :P] = 0  # eyes tell their own colour and light alone; the gaze is the irises'
     J = J.reshape(-1, J.shape[2])
     root = np.repeat(np.sqrt(held.weight), 3).astype(np.float32)
     J *= root[:, None]
