@@ -31,9 +31,7 @@ LEVELS = {
 COLOUR_SIGMA = 0.05  # of a point that the model explains
 POOL_TEXELS, OUTLIER = 1.0, 0.035  # neighbourhood whose mean squared residual decides, and the residual of half trust
 EVIDENCE = 2000.0  # how many independent colours a whole face is worth: errors of neighbours are alike
-COMMON_SHARE = (
-    1 / 3
-)  # of the variance of colours is the same in all photos of a person: what the skin model lacks; tuned
+COMMON_SHARE = 0.6  # of the variance of colours is the same in all photos of a person: what the skin model lacks; tuned
 LANDMARK_MISFIT_M = 2e-3  # what landmarks share in their errors, colours know better; lips and lids they know well
 LIGHT_SIGMA, TINT_SIGMA = 0.5, 0.1
 
