@@ -31,6 +31,7 @@ EDGE_HEIGHTS = 0.02  # softness of the paint's edge, in heights of the face
 ROUNDS, STILL = 6, 0.004  # of painting, and when landmarks stay: mean way in heights of the face
 AHEAD = 0.6  # how much further landmarks are moved than they went: each round goes only a part of the way
 BACKDROP = 0.5
+HAIRY = 0.3  # how far a colour is from paint where hair or an eye is in the way
 LIGHT_ROUNDS, LIGHT_PIXELS = 4, 4000
 OUTLIER, BEND = 0.1, 0.02  # of linear light: half trust; ridge on all but the mean light
 
@@ -85,8 +86,18 @@ def _paint_over(head: HeadModel, photo: Photo, fit: LandmarkFit, edge_px: float)
     light = _fit_light(basis[bare], skin[bare], photo.image[shown][bare])
     paint = np.full((h, w, 3), BACKDROP, np.float32)
     paint[shown] = (skin * np.sqrt(np.maximum(basis @ light, DIMMEST))).clip(0, 1)
+    paint[shown] = _match_seam(photo, paint, shown, 4 * edge_px)[shown]
     amount = np.where(shown, gaussian_filter((photo.covered & shown).astype(np.float32), edge_px / 2), photo.covered)
     return photo.image + amount[..., None].astype(np.float32) * (paint - photo.image)
+
+
+def _match_seam(photo: Photo, paint: np.ndarray, shown: np.ndarray, reach_px: float) -> np.ndarray:
+    """`paint` [H, W, 3] moved to the photo's colours around it: a seam in the light would be taken for the face's outline."""
+    gaps = photo.image - paint
+    bare = shown & ~photo.covered & (photo.alpha > 0.9) & (np.abs(gaps).max(2) < HAIRY)
+    near = gaussian_filter(bare.astype(np.float32), reach_px)[..., None]
+    moves = gaussian_filter(gaps * bare[..., None], (reach_px, reach_px, 0)) / (near + 0.02)
+    return (paint + moves).clip(0, 1)
 
 
 def _average_skin(head: HeadModel, ids: np.ndarray, weights: np.ndarray) -> np.ndarray:
