@@ -5,6 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 from facecraft.stages import drive_video
 
 from facecraft.camera import Camera, orbit_camera
@@ -16,7 +17,7 @@ from facecraft.head.fitted import FittedHead
 from facecraft.head.model import load_head
 from facecraft.head.texture import Texture, render_textured
 from facecraft.prior.drive import choose_moments, drive_views, frontal_views, perform_before_camera
-from facecraft.prior.warp import EYES, Warp, clean_mouth
+from facecraft.prior.warp import EYES, SKIN, Warp, clean_mouth
 from facecraft.views import View, save_views
 from facecraft.workspace import Workspace
 
@@ -93,6 +94,21 @@ def test_lids_that_shut_hide_what_the_photo_shows_of_eyes_and_lashes(fitted, sli
     lines = warp._lashes(vertices)
     assert lines.min() < 0.8 and warp._lashes(fitted.vertices()).min() == 1
     assert (shut[eyes, :3] > lid - 0.25).mean() > 0.5
+
+
+def test_the_line_between_lips_that_touch_belongs_to_the_lips(fitted):
+    """It is dark in a photo, and stays so; the rim of an open mouth has the colours of teeth."""
+    near = replace(fitted, camera=orbit_camera(LIKE, 0, 0, np.array([0, -0.05, 0.05]), 0.25))
+    warp = Warp(near, look(near, near.camera, near.vertices()), near.vertices())
+    rims = {}
+    for opening in (0.02, 0.3):
+        vertices = pose_vertices(near.head, near.shape, weights(jawOpen=opening), NO_GAZE)
+        lips = near.head.landmarks(torch.as_tensor(vertices).float()[None])[0, [13, 14]].mean(0).double().numpy()
+        x, y = warp.camera.project(lips[None])[0, :2].astype(int)
+        buffers = warp._rasterize(vertices)
+        assert (warp.groups[buffers.face_ids[y - 3 : y + 4, x]] != SKIN).any()
+        rims[opening] = warp._rim(buffers)[y, x]
+    assert rims[0.3] < 1 and rims[0.02] > 5
 
 
 def test_a_driver_at_rest_looks_where_the_photo_looks(fitted):

@@ -27,6 +27,7 @@ SHRUNK = (0.2, 0.55)  # area in the picture over the new one at which a triangle
 LID_SHRUNK = (0.5, 0.9)  # likewise of lids, which lashes cross
 LID_REACH_M = 0.021  # skin this close to the middle of an eyeball is lid
 RIM_PX = 1.5  # skin this close to eyes and mouth has their colours in it
+LIP_LINE_M = 2e-3  # lips this close touch
 SEAM_PX, MATCH_PX = 1.5, 8.0  # softness of seams, and how far colours are drawn to the picture's
 STAYED_PX = 1.0
 EDGE_PX = 1.5  # a picture's soft edge is this wide
@@ -178,9 +179,12 @@ class Warp:
         return draw_lashes(points, self.camera.project(points)[:, :2], size, self.px_per_m, 0.5 * FINE)
 
     def _rim(self, buffers: MeshBuffers) -> np.ndarray:
-        """Distance [H, W], fine px, of each pixel to where eyes or the inside of the mouth are seen."""
-        inner = buffers.mask & (self.groups[buffers.face_ids] != SKIN)
-        return _distance(inner)
+        """Distance [H, W], fine px, of each pixel to where eyes or the inside of the mouth are seen; the line between lips
+        that touch is neither, but part of the lips."""
+        group = np.where(buffers.mask, self.groups[buffers.face_ids], SKIN)
+        line = np.ones((1 + round(LIP_LINE_M * self.px_per_m),) * 2, np.uint8)
+        mouth = cv2.morphologyEx(np.isin(group, (TEETH, MOUTH)).astype(np.uint8), cv2.MORPH_OPEN, line)
+        return _distance((group == EYES) | (mouth > 0))
 
     def _beside(self, after: MeshBuffers, places: np.ndarray) -> np.ndarray:
         """Where the picture beside the mesh comes from [H, W, 2], fine px: it moves with the nearest point, less and less."""
