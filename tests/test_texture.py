@@ -64,6 +64,13 @@ def test_the_hidden_side_takes_the_mark_of_the_other_and_the_seen_side_does_not(
     assert blueness[1].mean() < 0
 
 
+def test_a_black_and_white_photo_makes_a_grey_head():
+    true = photograph(0)
+    image = true.image.mean(2, keepdims=True).repeat(3, 2)
+    albedo = make_texture(true.head, true.vertices, true.camera, image, true.alpha, 256).albedo
+    assert np.ptp(albedo, axis=2).max() < 0.02
+
+
 def test_harmonic_spread_is_linear_along_a_chain():
     count = 11
     faces = np.array([[i, i + 1, i + 1] for i in range(count - 1)])

@@ -29,10 +29,9 @@ def paint_interior(
     dim = np.clip((depth - THROAT_M) / (LIPS_M - THROAT_M), 0, 1) ** 2 * (1 - DARKEST) + DARKEST
     vividness = _vividness(colours[(regions == names.index("face")) & (seen > 0.5)])
 
-    def paint(name: str, colour: np.ndarray) -> None:
+    def paint(name: str, colour: np.ndarray, light=dim) -> None:
         here = regions == names.index(name)
-        toned = colour.mean() + vividness * (colour - colour.mean())
-        out[here] = trust[here] * colours[here] + (1 - trust[here]) * dim[here] * toned
+        out[here] = (trust * colours + (1 - trust) * light * _toned(colour, vividness))[here]
 
     teeth = np.isin(regions, [names.index("teeth_upper"), names.index("teeth_lower")])
     tooth = _own_tone(TOOTH, colours, seen * teeth)
@@ -40,10 +39,9 @@ def paint_interior(
         paint(name, colour)
     paint("mouth_socket", CAVITY)
     for side in ("L", "R"):
-        socket = regions == names.index(f"eye_socket_{side}")
-        out[socket] = trust[socket] * colours[socket] + (1 - trust[socket]) * SOCKET
+        paint(f"eye_socket_{side}", SOCKET, 1.0)
         here = regions == names.index(f"eyeball_{side}")
-        out[here] = _paint_eye(head, atlas, here, side, colours[here], trust[here])
+        out[here] = _paint_eye(head, atlas, here, side, colours[here], trust[here], vividness)
     return out
 
 
@@ -55,6 +53,10 @@ def _vividness(skin: np.ndarray) -> float:
     return float(np.clip(np.median(spread) / 0.15, 0, 1))
 
 
+def _toned(colour: np.ndarray, vividness: float) -> np.ndarray:
+    return colour.mean() + vividness * (colour - colour.mean())
+
+
 def _own_tone(default: np.ndarray, colours: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """The bright half of what is seen of this kind, or the default when too little is."""
     chosen = colours[weight > 0.5]
@@ -64,15 +66,15 @@ def _own_tone(default: np.ndarray, colours: np.ndarray, weight: np.ndarray) -> n
     return 0.5 * default + 0.5 * bright.mean(0)
 
 
-def _paint_eye(head: HeadModel, atlas: Atlas, here: np.ndarray, side: str, colours, trust) -> np.ndarray:
+def _paint_eye(head: HeadModel, atlas: Atlas, here: np.ndarray, side: str, colours, trust, vividness) -> np.ndarray:
     centre = head.joints.numpy()[head.joint_names.index(f"eye_{side}")]
     axis = head.eye_axes.numpy()["LR".index(side)]
     rest = head.template.double().numpy()
     arms = atlas.interpolate(rest, head.faces.numpy())[here] - centre
     angle = np.arccos(np.clip(arms @ axis / np.linalg.norm(arms, axis=1), -1, 1))
     iris_seen = (angle < IRIS_ANGLE * 0.9) & (angle > PUPIL_ANGLE * 1.2) & (trust[:, 0] > 0.5)
-    iris = np.median(colours[iris_seen], 0) if iris_seen.sum() > 30 else IRIS
-    sclera = SCLERA * np.clip(_brightness(colours, trust, angle), 0.6, 1.1)
+    iris = np.median(colours[iris_seen], 0) if iris_seen.sum() > 30 else _toned(IRIS, vividness)
+    sclera = _toned(SCLERA, vividness) * np.clip(_brightness(colours, trust, angle), 0.6, 1.1)
     soft = 0.02
     to_iris = 1 / (1 + np.exp((angle - IRIS_ANGLE) / soft))
     to_pupil = 1 / (1 + np.exp((angle - PUPIL_ANGLE) / soft))
