@@ -37,7 +37,10 @@ if [[ -n $twice ]]; then
     echo "error: several photos are called $twice; their workspaces would be the same" >&2
     exit 2
 fi
-list_photos | xargs -0 -P "$jobs" -I PHOTO bash -c 'make_avatar "$@"' batch PHOTO "$out" "$@"
+set -m # the work has a process group of its own: stopped, it stops with all it started
+list_photos | xargs -0 -P "$jobs" -I PHOTO bash -c 'make_avatar "$@"' batch PHOTO "$out" "$@" &
+trap 'kill -- "-$(jobs -p %%)"; exit 130' INT TERM HUP
+wait %%
 
 if compgen -G "$out/*.failed" > /dev/null; then
     echo "failed:" >&2

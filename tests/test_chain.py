@@ -167,6 +167,22 @@ def test_the_batch_goes_on_after_a_bad_photo_and_lists_it(tmp_path):
     assert twice.returncode == 2 and "several photos are called ann" in twice.stderr
 
 
+def test_a_stopped_batch_stops_the_work_it_began(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in ("ann.jpg", "bob.jpg", "cy.jpg"):
+        (tmp_path / "photos" / name).touch()
+    batch = copy_of_batch(tmp_path)
+    (tmp_path / "bin/facecraft-quick").write_text('#!/bin/sh\necho begun >> "$2.begun"\nsleep 1\ntouch "$2.ended"\n')
+    process = subprocess.Popen([batch, tmp_path / "photos", tmp_path / "out", "2"])
+    while len(list((tmp_path / "out").glob("*.begun"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 130
+    time.sleep(1.2)
+    assert len(list((tmp_path / "out").glob("*.begun"))) == 2 and not list((tmp_path / "out").glob("*.ended"))
+
+
 def copy_of_batch(folder: Path) -> Path:
     """examples/batch.sh beside a facecraft-quick that fails for every name with `bad` in it."""
     (folder / "bin").mkdir()
