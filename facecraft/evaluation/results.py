@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 
 from facecraft import __version__
 from facecraft.evaluation.measures import MEASURES
+from facecraft.metrics import OPTIONAL
 from facecraft.records import package_versions
 
 SCHEMA = "facecraft-eval/1"
-PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "mediapipe", "lpips", "dlib", "dlib-bin", "transformers")
-"""Whose versions shape a figure; those of JOD stand in its name."""
+PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "mediapipe", *OPTIONAL)  # whose versions shape a figure
 
 
 @dataclass(frozen=True)
