@@ -8,6 +8,7 @@ colours.
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter
 
@@ -95,8 +96,10 @@ def _match_seam(photo: Photo, paint: np.ndarray, shown: np.ndarray, reach_px: fl
     """`paint` [H, W, 3] moved to the photo's colours around it: a seam in the light would be taken for the face's outline."""
     gaps = photo.image - paint
     bare = shown & ~photo.covered & (photo.alpha > 0.9) & (np.abs(gaps).max(2) < HAIRY)
-    near = gaussian_filter(bare.astype(np.float32), reach_px)[..., None]
-    moves = gaussian_filter(gaps * bare[..., None], (reach_px, reach_px, 0)) / (near + 0.02)
+    sums = cv2.GaussianBlur(
+        np.dstack([gaps, np.ones_like(bare)]).astype(np.float32) * bare[..., None], (0, 0), reach_px
+    )
+    moves = sums[..., :3] / (sums[..., 3:] + 0.02)
     return (paint + moves).clip(0, 1)
 
 
