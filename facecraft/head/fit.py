@@ -10,9 +10,11 @@ from functools import cache
 
 import numpy as np
 import torch
+from scipy.linalg import block_diag
 from scipy.spatial.transform import Rotation
 
 from facecraft.camera import Camera
+from facecraft.head.belief import expression_belief
 from facecraft.head.joint import damped_step, forgive_shape, join_equations, place_unknowns
 from facecraft.head.model import HeadModel
 from facecraft.head.noise import landmark_noise
@@ -21,7 +23,6 @@ OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379
 OVAL += (152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
 """MediaPipe's outline of the face, clockwise from the top of the forehead; it slides along the surface when the head turns."""
 
-EXPRESSION_SIGMA = 0.35
 GAZE_SIGMA = 0.15  # rad
 SQUINT_SIGMA = np.array([0.05, 0.02])  # rad, between the eyes: yaw, pitch
 MISFIT_M = 4e-3  # of landmarks without other evidence: stiffer ones bend the head to the detector's errors
@@ -99,12 +100,10 @@ class LandmarkProblem:
         self.head, self.landmarks, self.camera = head, landmarks[:, :2].astype(float), camera
         self.K, self.E = head.shape_count, len(head.expression_names)
         self.basis = _landmark_basis(head)
-        self.prior = np.concatenate(
-            [np.ones(self.K), np.full(self.E, 1 / EXPRESSION_SIGMA), np.full(4, 1 / GAZE_SIGMA)]
-        )
-        self.curvature = np.diag(self.prior**2) + _eyes_together(head)
-        self.curvature[: self.K, : self.K] /= pictures
-        self.free = np.ones(6 + len(self.prior), bool)
+        self.count = self.K + self.E + 4  # of the code's numbers
+        blocks = (np.eye(self.K) / pictures, expression_belief(head.expression_names), np.eye(4) / GAZE_SIGMA**2)
+        self.curvature = block_diag(*blocks) + _eyes_together(head)
+        self.free = np.ones(6 + self.count, bool)
         self.free[[6 + self.K + head.expression_names.index(name) for name in FROZEN]] = False
         self.channels = slice(6 + self.K, 6 + self.K + self.E)
 
@@ -151,7 +150,7 @@ class LandmarkProblem:
         y /= np.linalg.norm(y)
         rotation = _TURN_AXES @ np.stack([x, y, np.cross(x, y)])
         centre = np.array([*(pixels.mean(0) * [1, -1] / scale), self.camera.fx / scale])
-        state = HeadState(rotation, centre - rotation @ mean.mean(0), np.zeros(len(self.prior)))
+        state = HeadState(rotation, centre - rotation @ mean.mean(0), np.zeros(self.count))
         self.weigh(rotation, scale)
         return state
 

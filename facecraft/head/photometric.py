@@ -194,7 +194,7 @@ class _Held:
 
 
 def _minimize(scenes: list[Scene], looks: list[Look], iterations: int) -> tuple[list[Look], int]:
-    P, M = 6 + len(scenes[0].problem.prior), len(looks[0].tone)
+    P, M = 6 + scenes[0].problem.count, len(looks[0].tone)
     shared = np.zeros(P + M + 27, bool)
     shared[6 : 6 + scenes[0].problem.K] = shared[P : P + M] = True
     places = place_unknowns(shared, len(scenes))
@@ -232,7 +232,7 @@ def _minimize(scenes: list[Scene], looks: list[Look], iterations: int) -> tuple[
 
 
 def _step(scene: Scene, look: Look, delta: np.ndarray) -> Look:
-    P, M = 6 + len(scene.problem.prior), len(look.tone)
+    P, M = 6 + scene.problem.count, len(look.tone)
     light = look.light + delta[P + M :].reshape(9, 3)
     return Look(scene.problem.step(look.head, delta[:P]), look.tone + delta[P : P + M], light)
 
@@ -240,7 +240,7 @@ def _step(scene: Scene, look: Look, delta: np.ndarray) -> Look:
 def _normal_equations(scene: Scene, held: _Held) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hessian, gradient and free unknowns, but for the landmarks: turn, move, code, tone, light."""
     problem, points, look, seen = scene.problem, scene.points, held.look, held.seen
-    state, P = look.head, 6 + len(problem.prior)
+    state, P = look.head, 6 + problem.count
     arms = points.interpolate(held.vertices, problem.head.faces.numpy()) @ state.rotation.T
     project = problem.projection(arms + state.translation)
     J = colour_jacobian(seen, points, scene.tangents, state.rotation, arms, project, look.light)

@@ -6,7 +6,6 @@ Tung and Striebel's) in one sweep there and one back, without lag. Gaps of lids 
 points close to each other err together, so their distance is known better than their places.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from facecraft.camera import Camera
-from facecraft.head.fit import EXPRESSION_SIGMA, FROZEN, OVAL, LandmarkProblem, turn_slopes
+from facecraft.head.belief import expression_belief
+from facecraft.head.fit import FROZEN, OVAL, LandmarkProblem, turn_slopes
 from facecraft.head.model import HeadModel
 from facecraft.head.noise import landmark_noise
 
@@ -29,8 +29,6 @@ CHIN = (148, 152, 377)  # the only points of the outline that move with the face
 _UPPER, _LOWER = np.array(LIDS + LIPS).T
 WALK = np.concatenate([np.full(3, 0.25), np.full(3, 0.05), np.full(52, 2.0)])
 """Standard deviation of what changes in the root of a second: turn rad, move m, channels."""
-APART_SIGMA = 0.15  # between the two sides of a face
-ONE_SIDED = ("eyeBlink", "eyeLook", "jaw", "mouthLeft")  # lids wink, eyes look aside, the others are no pairs
 DAMPING = 1e-3
 BATCH = 32
 
@@ -100,18 +98,6 @@ def _expression_basis(head: HeadModel, shape: np.ndarray) -> np.ndarray:
     return (moved / 0.5).permute(1, 2, 0).double().numpy()
 
 
-def symmetric_belief(names: Sequence[str]) -> np.ndarray:
-    """Precision [52, 52] of the channels: each is near 0, and near that of the other side of the face."""
-    precision = np.eye(len(names)) / EXPRESSION_SIGMA**2
-    for left, name in enumerate(names):
-        if name.endswith("Left") and not name.startswith(ONE_SIDED):
-            right = names.index(name[:-4] + "Right")
-            apart = np.zeros(len(names))
-            apart[[left, right]] = 1, -1
-            precision += np.outer(apart, apart) / APART_SIGMA**2
-    return precision
-
-
 class _Sequence:
     """Landmarks of T frames, and how a head explains them."""
 
@@ -126,7 +112,7 @@ class _Sequence:
         self.roots = roots  # [956]
         self.shared = torch.from_numpy(np.linalg.solve(inner, noise.factors * roots))  # [R, 956]
         self.free = np.array([name not in FROZEN for name in head.expression_names])
-        self.belief = symmetric_belief(head.expression_names)
+        self.belief = expression_belief(head.expression_names)
 
     def part(self, frames: np.ndarray) -> "_Sequence":
         """Only some frames."""
