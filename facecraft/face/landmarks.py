@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -108,19 +109,25 @@ def find_landmarks(rgb: np.ndarray, box: np.ndarray, confidence: float = 0.5) ->
 
 def read_landmarks(rgb: np.ndarray, confidence: float = 0.5) -> np.ndarray | None:
     """Landmarks [478, 3] px of the most certain face in a picture [H, W, 3], or None. z is 0 at the head's centre."""
-    with quiet_mediapipe() as mp:
-        with mp.solutions.face_mesh.FaceMesh(
-            static_image_mode=True,
-            refine_landmarks=True,
-            min_detection_confidence=confidence,
-            min_tracking_confidence=confidence,
-        ) as mesh:
-            found = mesh.process(to_bytes(rgb)).multi_face_landmarks
+    with quiet_mediapipe():
+        found = _open_mesh(confidence).process(to_bytes(rgb)).multi_face_landmarks
     if not found:
         return None
     height, width = rgb.shape[:2]
     points = np.array([[p.x, p.y, p.z] for p in found[0].landmark])
     return settle_irises(rgb, points * [width, height, width])
+
+
+@cache
+def _open_mesh(confidence: float):
+    """MediaPipe's landmark model for single pictures; it takes longer to open than to run."""
+    with quiet_mediapipe() as mp:
+        return mp.solutions.face_mesh.FaceMesh(
+            static_image_mode=True,
+            refine_landmarks=True,
+            min_detection_confidence=confidence,
+            min_tracking_confidence=confidence,
+        )
 
 
 @contextlib.contextmanager
