@@ -47,6 +47,7 @@ def test_the_chain_is_done_and_names_its_licences(astronaut_workspace):
     for stage in ("preprocess", "fit-3dmm", "enhance-views", "coin-fit"):
         assert states[stage].state == "done", states[stage]
     used = {(w["name"], w["licence"]) for state in states.values() for w in state.record.get("weights", [])}
+    assert {"facecraft/irises", "facecraft/skin", "facecraft/cover", "head/open"} <= {name for name, _ in used}
     licences = " ".join(licence for _, licence in used)
     assert "Apache-2.0" in licences and "MIT" in licences and "CC0" in licences
 

@@ -14,6 +14,8 @@ from facecraft import __version__
 from facecraft.camera import Camera, frame_record, read_frames, transforms_text
 from facecraft.errors import InputError
 from facecraft.face.portrait import Portrait, Source, source_folder
+from facecraft.head.albedo import SKIN_FILE
+from facecraft.head.cover import COVER_FILE
 from facecraft.head.fit import LandmarkFit, fit_together, pose_vertices
 from facecraft.head.model import HeadModel, load_head
 from facecraft.head.occlusion import uncover
@@ -24,6 +26,7 @@ from facecraft.head.texture import Texture, make_texture, render_textured
 from facecraft.image import SYNTHETIC, write_png
 from facecraft.mesh.raster import rasterize_mesh
 from facecraft.progress import log
+from facecraft.records import digest_file
 
 SCHEMA = "facecraft-fitted-head/1"
 
@@ -76,6 +79,8 @@ class FittedHead:
         write_png(run.output("head/overlay.png"), np.concatenate(rows), SYNTHETIC)
         self._export_mesh(run.output("head/mesh.glb"))
         run.use_weights(f"head/{self.head.name}", self.head.licence, self.head.digest)
+        for path in (SKIN_FILE, COVER_FILE):
+            run.use_weights(f"facecraft/{path.stem}", "Apache-2.0", digest_file(path))
 
     def overlay(self, image: np.ndarray, alpha: np.ndarray, fit: LandmarkFit | None = None) -> np.ndarray:
         """Photo, mesh wires over it, textured head: [H, 3 W, 3]; of the photo that `fit` is to, or the reference."""
