@@ -1,6 +1,6 @@
 """Train the network that finds irises, on synthetic eyes alone.
 
-Usage: python training/iris_net.py --out facecraft.face.irises.safetensors [--people 120] [--steps 4000]
+Usage: python training/iris_net.py --out facecraft/face/irises.safetensors [--people 120] [--steps 4000]
 """
 
 import argparse

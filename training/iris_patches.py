@@ -38,7 +38,7 @@ def painted_eyes(head: HeadModel, number: int) -> tuple[np.ndarray, np.ndarray]:
             head, pose_vertices(head, *pose, person.bumps), random_camera(rng, int(rng.uniform(280, 1000)), 17.0)
         )
         image, _ = render(head, pose_vertices(head, *pose, person.bumps + person.hair), person.albedo, window, rng)
-        found.append(cut_out(image, window, points, rng))
+        found.append(cut_out(image, points, rng))
     return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
 
@@ -54,7 +54,7 @@ def grown_eyes(head: HeadModel, number: int) -> tuple[np.ndarray, np.ndarray]:
         window, points = look_closer(head, lit.vertices, portrait_camera(rng, int(rng.uniform(280, 640))))
         taken = take_picture(lit, window)
         cover = taken.alpha[..., None]
-        found.append(cut_out(taken.rgb * cover + rng.random(3) * (1 - cover), window, points, rng))
+        found.append(cut_out(taken.rgb * cover + rng.random(3) * (1 - cover), points, rng))
     return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
 
@@ -75,7 +75,7 @@ def look_closer(head: HeadModel, vertices: np.ndarray, camera: Camera) -> tuple[
     return window, (points - [left, top, points[BETWEEN, 2]]) * [1, 1, scale]
 
 
-def cut_out(image: np.ndarray, camera: Camera, points: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
+def cut_out(image: np.ndarray, points: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
     """Patches [2, 48, 64, 3] uint8 of both eyes and irises [2, 2] px in them; the frames err as the detector's do."""
     frames = eye_frames(points)
     for frame in frames:

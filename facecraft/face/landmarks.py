@@ -111,11 +111,13 @@ def read_landmarks(rgb: np.ndarray, confidence: float = 0.5) -> np.ndarray | Non
     """Landmarks [478, 3] px of the most certain face in a picture [H, W, 3], or None. z is 0 at the head's centre."""
     with quiet_mediapipe():
         found = _open_mesh(confidence).process(to_bytes(rgb)).multi_face_landmarks
-    if not found:
-        return None
+    return place_landmarks(rgb, found[0].landmark) if found else None
+
+
+def place_landmarks(rgb: np.ndarray, found) -> np.ndarray:
+    """Landmarks [478, 3] px of what MediaPipe `found` in a picture [H, W, 3], in [0, 1] or uint8, with settled irises."""
     height, width = rgb.shape[:2]
-    points = np.array([[p.x, p.y, p.z] for p in found[0].landmark])
-    return settle_irises(rgb, points * [width, height, width])
+    return settle_irises(rgb, np.array([[p.x, p.y, p.z] for p in found]) * [width, height, width])
 
 
 @cache

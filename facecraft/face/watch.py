@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from facecraft.face.irises import settle_irises
-from facecraft.face.landmarks import Face, find_faces, quiet_mediapipe
+from facecraft.face.landmarks import Face, find_faces, place_landmarks, quiet_mediapipe
 
 REACH = 5.0  # side of the window that is watched, in sides of the face where it was first seen
 SEARCHED = 40  # frames in which the face is looked for before the video is given up
@@ -40,10 +39,7 @@ def watch_face(frames: Iterable[np.ndarray], window: tuple[slice, slice]) -> Ite
             if found is None:
                 yield None
                 continue
-            points = np.array([[p.x, p.y, p.z] for p in found])
-            height, width = crop.shape[:2]
-            points = settle_irises(crop, points * [width, height, width])
-            yield points + [columns.start, rows.start, 0]
+            yield place_landmarks(crop, found) + [columns.start, rows.start, 0]
     finally:
         close()
 
