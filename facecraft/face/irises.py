@@ -6,15 +6,14 @@ trained on synthetic eyes alone by `training/iris_net.py`, and sees each eye lev
 for numpy: preprocess does without torch.
 """
 
-import json
 from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from facecraft.errors import InputError
+from facecraft.shipped import read_shipped
 
 SHIPPED = Path(__file__).with_name("irises.safetensors")
 FORMAT = "facecraft-irises/1"
@@ -68,10 +67,9 @@ def _convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int) 
 def _enlarge(x: np.ndarray) -> np.ndarray:
     """Twice as many rows and columns of [N, H, W, C], bilinear."""
     for axis in (1, 2):
-        first, last = np.take(x, [0], axis), np.take(x, [-1], axis)
         n = x.shape[axis]
-        before, after = np.concatenate([first, x], axis), np.concatenate([x, last], axis)
-        before, after = (np.take(part, range(k, n + k), axis) for part, k in ((before, 0), (after, 1)))
+        places = np.arange(n)
+        before, after = (np.take(x, (places + step).clip(0, n - 1), axis) for step in (-1, 1))
         pair = np.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis + 1)
         x = pair.reshape(*x.shape[:axis], 2 * n, *x.shape[axis + 1 :])
     return x
@@ -118,12 +116,7 @@ def cut_patches(image: np.ndarray, frames: np.ndarray) -> np.ndarray:
 @cache
 def load_weights() -> dict[str, np.ndarray]:
     """Those of the shipped network by layer. InputError when the file is damaged or not ours."""
-    try:
-        with safe_open(SHIPPED, "np") as file:
-            header = json.loads((file.metadata() or {}).get("facecraft", "{}"))
-            weights = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise InputError(f"{SHIPPED} cannot be read ({error}); install facecraft again") from error
+    header, weights = read_shipped(SHIPPED, "an iris model")
     if header.get("format") != FORMAT:
         raise InputError(f"{SHIPPED} has format {header.get('format')}, not {FORMAT}; install facecraft again")
-    return weights
+    return {name: weight.astype(np.float32) for name, weight in weights.items()}

@@ -5,18 +5,17 @@ photometric fit which colours belong together; the texture of an avatar is the p
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from scipy.ndimage import distance_transform_edt
 
 from facecraft.errors import InputError
 from facecraft.head.model import HeadModel
 from facecraft.mesh.atlas import sample_texture
+from facecraft.shipped import read_shipped
 
 SKIN_FILE = Path(__file__).with_name("skin.safetensors")
 SKIN_FORMAT = "facecraft-skin/2"
@@ -70,12 +69,7 @@ def layout_digest(head: HeadModel) -> str:
 @cache
 def load_skin(head: HeadModel, path: Path = SKIN_FILE) -> SkinModel:
     """The skin colour model of `head`. InputError when the file is damaged or belongs to another layout."""
-    try:
-        with safe_open(path, "np") as file:
-            header = json.loads((file.metadata() or {}).get("facecraft", "{}"))
-            arrays = {key: file.get_tensor(key) for key in file.keys()}
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a skin model ({error}); install facecraft again") from error
+    header, arrays = read_shipped(path, "a skin model")
     if header.get("format") != SKIN_FORMAT or header.get("layout") != layout_digest(head):
         raise InputError(f"{path} does not fit the head {head.name!r}; run training/skin_model.py")
     size = int(header["size"])

@@ -4,17 +4,16 @@ A small U-Net looks at the face on a grey ground, SIDE px wide, and says of each
 training/cover_model.py on synthetic faces with painted covers; hair, beards, glasses and shadows on them are no cover.
 """
 
-import json
 from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from facecraft.errors import InputError
+from facecraft.shipped import read_shipped
 
 COVER_FILE = Path(__file__).with_name("cover.safetensors")
 COVER_FORMAT = "facecraft-cover/1"
@@ -55,14 +54,12 @@ def _convolve(before: int, after: int, stride: int = 1) -> nn.Sequential:
 def load_network(path: Path = COVER_FILE) -> CoverNetwork:
     """The trained network. InputError when the file is damaged."""
     network = CoverNetwork()
+    header, weights = read_shipped(path, "a cover model", "pt")
+    if header.get("format") != COVER_FORMAT:
+        raise InputError(f"{path} is no {COVER_FORMAT}; install facecraft again")
     try:
-        with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {}).get("facecraft", "{}"))
-            weights = {key: file.get_tensor(key) for key in file.keys()}
-        if header.get("format") != COVER_FORMAT:
-            raise InputError(f"{path} is no {COVER_FORMAT}; install facecraft again")
         network.load_state_dict(weights)
-    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+    except RuntimeError as error:
         raise InputError(f"{path} cannot be read as a cover model ({error}); install facecraft again") from error
     return network.eval().requires_grad_(False)
 
