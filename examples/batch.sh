@@ -29,7 +29,7 @@ make_avatar() {
 export -f make_avatar
 
 list_photos() {
-    find "$folder" -maxdepth 1 -type f \( -iname '*.jpg' -o -iname '*.jpeg' -o -iname '*.png' -o -iname '*.webp' -o -iname '*.tif' -o -iname '*.tiff' \) -print0 | sort -z
+    find "$folder" -maxdepth 1 -type f \( -iname '*.jpg' -o -iname '*.jpeg' -o -iname '*.png' -o -iname '*.webp' -o -iname '*.heic' -o -iname '*.heif' -o -iname '*.avif' -o -iname '*.tif' -o -iname '*.tiff' \) -print0 | sort -z
 }
 
 twice=$(list_photos | tr '\0' '\n' | sed 's#.*/##; s#\.[^.]*$##' | sort | uniq -d)

@@ -19,7 +19,7 @@ WRITES = ("source",)
 
 
 def main(
-    photos: Annotated[list[Path], typer.Argument(help="pictures of one person: JPEG, PNG, WebP or TIFF")],
+    photos: Annotated[list[Path], typer.Argument(help="pictures of one person: JPEG, PNG, HEIC, WebP or TIFF")],
     workspace: Annotated[Path, typer.Argument(help="folder of the subject")],
     size: Annotated[int, typer.Option(min=128, max=2048, help="side of the crop in pixels")] = 512,
     face: Annotated[

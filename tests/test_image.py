@@ -1,5 +1,6 @@
 """Pictures: every kind reads as the same upright sRGB, every bad one is refused in one line."""
 
+import base64
 import io
 import struct
 import zlib
@@ -40,6 +41,7 @@ KINDS = {
     "cmyk.tiff": ("CMYK", {}, 0.01),
     "grey.tiff": ("L", {}, 0),
     "rgb.bmp": ("RGB", {}, 0),
+    "rgb.avif": ("RGB", {"quality": 95, "subsampling": "4:4:4"}, 0.02),
 }
 
 
@@ -55,6 +57,42 @@ def test_every_kind_reads_as_the_same_picture(tmp_path, colours, name):
     assert np.abs(picture.rgb - expected).max() <= tolerance + 1e-6
     assert (picture.alpha == 1).all()
     assert not picture.is_cut_out
+
+
+HEIC = """
+AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAchtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAADRpbG9jAAAAAERAAA
+IAAQAAAAAB7AABAAAAAAAAAfsAAgAAAAAD5wABAAAAAAAAAEIAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQACAABF
+eGlmAAAAAA5waXRtAAAAAAABAAABB2lwcnAAAADmaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAA
+MAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlz
+cGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAACgAAAABAAAAQAAAAAH////oAAAAAgAAAAAAAAACAAAAEHBpeGkAAAAAAwgICAAAAAlpcm90AwAAABlpcG1hAA
+AAAAAAAAEAAQaBAgMFhIYAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEAAQAAAkVtZGF0AAAB9ygBrwY4iRmnCE7NB7HsAZqWFGA4N5gmjoOqgVq9Ji21kthV
+5kDdrYbNLCmjEOWpFDbIGs3d/CFNFPYP+CfPBupu6/EquN3cMFb/zQGrdt7QXIbPlJUxdVUAnThVG9L3VyKDDoqMdERuNt+s1BfI307YOzG99ZPM0zzf1/
+m/4Y/tX+BKrA50LKXrc3h5Hur/k4eOfe+6mejqnDbkJOMF85/9Vm/D4WuFpKldf0aOOtgnW0epL9jGfkWoyJ9q6ZquX/ncFOnsdm2mpo2jXg75yt2bv5Tv
+mkV3zLN+iOmOJmO+lQOG6r6Z3hOJoTYtif/nfd4hkh4g6zr0KLRwjPa9HKQef8M8ydg0sZghTS2tVKW7QP8wgwMt0gdiWqZ/KZGXwpfI9yuW9zg7d56FWH
+N3rpQ1Zb1t7DEHq2KOFOi21TnqKxPNB8tq9egXH9yeCiYJXxVm1yBvR2hko01bB/GhwwK1QG7C+EH3/VfqJCqPCwA+e0Zgtx/o4bHqu9iOfQO0gdR6Yiw0
+/kHT2WcgGM4+ptVkBcNpwHcV4Lk7AtArQSrPtsyYU+BPsk/64QIfpQNquqfoZa4vV00iwZeY6BJfn+SuLt++/lvlv0b6udnGIpV2ZDsV6dJaxlLr7j6iq2
+aqpMxBfd/Dn6JRwoM1dX7GYPrX+4R/adfgAAAABkV4aWYAAE1NACoAAAAIAAIBEgADAAAAAQAGAACHaQAEAAAAAQAAACYAAAAAAAGkBQADAAAAAQAaAAAA
+AAAA
+"""
+"""The same colours on their side, as a phone writes them (libheif by pillow-heif 1.8.1, quality 90): EXIF turns them upright and
+has a focal length of 26 mm on 35 mm film."""
+
+
+def test_photos_of_phones_are_read(tmp_path, colours):
+    path = tmp_path / "phone.heic"
+    path.write_bytes(base64.b64decode(HEIC))
+    picture = read_picture(path)
+    assert picture.rgb.shape == colours.shape
+    assert np.abs(picture.rgb - colours / 255).max() < 0.03
+    assert picture.focal_px == pytest.approx(26 / np.hypot(36, 24) * np.hypot(64, 40))
+
+
+def test_damaged_photos_of_phones_are_refused(tmp_path):
+    whole, path = base64.b64decode(HEIC), tmp_path / "phone.heic"
+    for size in (40, 300, 600, 900):
+        path.write_bytes(whole[:size])
+        with pytest.raises(InputError, match=r"phone\.heic is (damaged|not a picture)"):
+            read_picture(path)
 
 
 @pytest.mark.parametrize("name", ["deep.png", "deep.tiff"])

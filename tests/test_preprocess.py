@@ -151,9 +151,11 @@ def two_people(path):
     return path
 
 
-def test_largest_face_or_the_one_asked_for(tmp_path):
+def test_largest_face_or_the_one_asked_for(tmp_path, caplog):
     photo = two_people(tmp_path / "two.png")
-    preprocess.main([photo], tmp_path / "a.ws")
+    with caplog.at_level("INFO", "facecraft"):
+        preprocess.main([photo], tmp_path / "a.ws")
+    assert "two.png has 2 faces; number 2, the largest, is taken" in caplog.text
     report = json.loads((tmp_path / "a.ws/source/report.json").read_text())
     assert report["chosen"] == {"number": 2, "why": "the largest"}
     preprocess.main([photo], tmp_path / "b.ws", face=1)
@@ -162,6 +164,14 @@ def test_largest_face_or_the_one_asked_for(tmp_path):
     assert source.report["crop"]["left"] < 256
     with pytest.raises(InputError, match=r"face 3 does not exist .* 1 at x=\d+ .* 2 at x=\d+"):
         preprocess.main([photo], tmp_path / "c.ws", face=3)
+
+
+def test_a_face_that_the_edge_cuts_is_told(tmp_path):
+    photo = tmp_path / "cut.png"
+    Image.fromarray(data.astronaut()[:320, :235]).save(photo)
+    preprocess.main([photo], tmp_path / "a.ws")
+    report = json.loads((tmp_path / "a.ws/source/report.json").read_text())
+    assert any("beyond the edge" in warning for warning in report["warnings"])
 
 
 @pytest.mark.parametrize("kind", ["no face", "small face", "empty", "text", "truncated", "bomb"])

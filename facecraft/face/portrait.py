@@ -150,7 +150,13 @@ def _choose(photo: Path, found: list[Face], number: int | None) -> int:
     if not found:
         raise InputError(f"{photo} shows no face; give a photo in which both eyes and the mouth can be seen")
     if number is None:
-        return int(np.argmax([f.height for f in found]))
+        largest = int(np.argmax([f.height for f in found]))
+        if len(found) > 1:
+            others = "another" if len(found) == 2 else "others"
+            log.info(
+                f"{Path(photo).name} has {len(found)} faces; number {largest + 1}, the largest, is taken; --face picks {others}"
+            )
+        return largest
     if not 1 <= number <= len(found):
         listed = ", ".join(f"{i} at x={f.centre[0]:.0f} ({f.height:.0f} px)" for i, f in enumerate(found, 1))
         raise InputError(f"face {number} does not exist in {photo}; choose one of: {listed}")
@@ -178,7 +184,7 @@ def _frame(picture: Picture, face: Face, others: list[Face]) -> tuple[float, flo
     person *= ~matte.belongs_to_others(small, [_to_crop(f, T) for f in others], 512)
     person *= matte.keep_person(person, small) * matte.bust_window(small, 512)
     side = crop_side(person, small) * unit
-    if side > CROP_SIDE * unit:
+    if side > (CROP_SIDE + 0.05) * unit:
         log.info(f"the crop is {side / unit:.1f} face heights wide instead of {CROP_SIDE} to take in the hair")
     left, top = face.centre - [side / 2, side / 2 + RISE * unit]
     return float(left), float(top), side
@@ -246,7 +252,10 @@ def _judge(picture: Picture, face: Face) -> dict:
         "black": round(float((patch < 0.02).mean()), 3),
         "white": round(float((patch > 0.98).mean()), 3),
     }
+    beyond = ((face.landmarks[:, :2] < 0) | (face.landmarks[:, :2] > picture.rgb.shape[1::-1])).any(1).mean()
     checks = {
+        "a part of the face is beyond the edge of the photo and is guessed; give one that shows all of it": beyond
+        > 0.05,
         f"the face is only {face.height:.0f} px high; {SMALL_FACE_PX} and more give a sharper result": face.height
         < SMALL_FACE_PX,
         "the photo is blurred; give a sharper one": sharpness < BLURRED,
