@@ -4,7 +4,7 @@ from photographed_head import CLOTH, HAIR, SKIN, photograph
 
 from facecraft.head.collar import find_collar, resembles
 from facecraft.head.fit import pose_vertices
-from facecraft.head.silhouette import has_long_hair
+from facecraft.head.silhouette import FOOT, azimuths, has_long_hair
 from facecraft.head.surface import locate_surface
 from facecraft.head.texture import make_texture
 from facecraft.mesh.atlas import make_atlas, sample_pixels
@@ -33,6 +33,17 @@ def test_the_collar_is_found_where_it_is(dressed):
     assert neck.sum() > 200
     assert ((template[neck, 1] < COLLAR) == found).mean() > 0.9
     assert collar.skin == pytest.approx(np.median(photo[(seen > 0) & (surface.positions[:, 1] > -0.05)], 0), abs=0.1)
+
+
+def test_the_collar_goes_on_where_the_photo_shows_only_cloth(dressed):
+    surface, photo, seen = seen_surface(dressed)
+    aside = np.abs(azimuths(surface.positions)) > np.radians(70)
+    low = surface.positions[:, 1] < COLLAR - 0.03
+    collar = find_collar(dressed.head, surface, photo, seen * (~aside | low))
+    assert (surface.positions[aside & low & (seen > 0), 1] > COLLAR - 0.05).sum() > 50
+    angles = np.radians([-90, -80, 80, 90])
+    points = np.stack([FOOT[0] + 0.06 * np.sin(angles), np.full(4, COLLAR), FOOT[2] + 0.06 * np.cos(angles)], 1)
+    assert (np.abs(collar.rise(points)) < 0.015).all()
 
 
 def test_bare_shoulders_have_no_collar():

@@ -7,6 +7,7 @@ from photographed_head import photograph
 from test_prior import fitted_head
 
 from facecraft.avatar import Avatar
+from facecraft.mesh.raster import MeshBuffers
 from facecraft.metrics.pixels import psnr
 from facecraft.prior.texture import surround
 from facecraft.splats.coin import as_avatar, log_quality
@@ -15,7 +16,7 @@ from facecraft.splats.gaussians import dc_to_rgb
 from facecraft.splats.inconsistent import color_offsets
 from facecraft.splats.rig import local_to_world
 from facecraft.splats.schedule import Schedule
-from facecraft.splats.seed import fringe_gaussians, seed_gaussians
+from facecraft.splats.seed import fringe_gaussians, rim_depths, seed_gaussians
 from facecraft.splats.train import Trainer
 
 COUNT = 14_000
@@ -131,6 +132,16 @@ def test_fringe_covers_what_the_mesh_leaves_free(scene):
     pixels = photo.camera.project(world.means.numpy())
     in_patch = (pixels[:, 0] > 10) & (pixels[:, 0] < 20) & (pixels[:, 1] > 30) & (pixels[:, 1] < 50)
     assert in_patch.sum() >= 200
+
+
+def test_the_fringe_is_as_deep_as_the_outline_on_average():
+    mask = np.zeros((60, 60), bool)
+    mask[30:] = True
+    depth = np.where(mask, 1.0, np.inf).astype(np.float32)
+    depth[30, ::2] = 1.1  # the outline jumps from column to column
+    depths = rim_depths(MeshBuffers(np.where(mask, 0, -1), np.zeros((60, 60, 3), np.float32), depth), 4.0)
+    assert np.ptp(depths[30, 10:-10]) < 0.01 and depths[30].mean() == pytest.approx(1.05, abs=0.005)
+    assert (depths[32:] == 1).all()
 
 
 def test_colours_that_the_photo_does_not_show_stay(scene):

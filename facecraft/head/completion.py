@@ -24,6 +24,12 @@ LID_REACH = 0.024  # m around the middle of an eyeball
 EAR_REACH = 0.015  # m around an ear
 EAR_LOBE = -0.075  # m, height above which skin and hair do not mix
 NAPE = -0.05  # m, height down to which hair grows at the back
+OVERLAP, TUFT_M, NAPE_SOFT_M = (
+    0.025,
+    3e-3,
+    6e-3,
+)  # m, how far hair and skin go on beneath each other there, and its edge
+CHEEK = 0.0  # m, height below which a face is skin
 EQUATOR = np.pi / 2  # latitude of the ears
 LATITUDE_SPAN = 0.12  # rad over which a colour is a level's
 BARE = -0.10  # m, height down to which a neck without a collar is skin at the back
@@ -40,21 +46,31 @@ def complete_colours(
     long_hair: bool,  # covers the neck
 ) -> np.ndarray:
     """A smooth colour [n, 3] for every texel: seen, or mirrored with matched tone, or spread from the neighbours."""
-    heights = vertices[:, 1]
-    scalp = head.vertices_of(("scalp_neck",)).numpy()
-    bare = scalp & (heights < NAPE) & (heights > (BARE if collar is None else -np.inf)) & (not long_hair)
+    bottom = np.inf if long_hair else BARE if collar is None else -np.inf
     if collar is None:
-        return surface.atlas.interpolate(
-            _body_colours(head, vertices, surface, albedo, weight, bare), head.faces.numpy()
-        )
+        return _skin_and_hair(head, vertices, surface, albedo, weight, bottom)
     covered = collar.covers(surface.positions) * head.faces_of(SKIN_REGIONS).numpy()[surface.atlas.faces]
-    body = _body_colours(head, vertices, surface, albedo, weight * (covered == 0), bare)
+    body = _skin_and_hair(head, vertices, surface, albedo, weight * (covered == 0), bottom)
     cloth = _cloth_colours(head, vertices, surface, albedo, weight * (covered == 1))
-    body, cloth = (surface.atlas.interpolate(colours, head.faces.numpy()) for colours in (body, cloth))
-    return body + covered[:, None] * (cloth - body)
+    return body + covered[:, None] * (surface.atlas.interpolate(cloth, head.faces.numpy()) - body)
 
 
-def _gather(head: HeadModel, surface: Surface, albedo: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _skin_and_hair(head: HeadModel, vertices, surface: Surface, albedo, weight, bottom: float) -> np.ndarray:
+    """Colours [n, 3] of skin and hair, which ends at the nape in tufts; the neck from there down to `bottom` is skin."""
+    above, below = (
+        surface.atlas.interpolate(
+            _body_colours(head, vertices, surface, albedo, weight, nape, bottom), head.faces.numpy()
+        )
+        for nape in (NAPE - OVERLAP, NAPE + OVERLAP)
+    )
+    tufts = TUFT_M * _strand_noise(_arc_around(surface.positions), np.zeros(len(above)))
+    hairy = np.clip(0.5 + (surface.positions[:, 1] - NAPE - tufts) / NAPE_SOFT_M, 0, 1)
+    return below + hairy[:, None] * (above - below)
+
+
+def gather_colours(
+    head: HeadModel, surface: Surface, albedo: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Colours [V, 3] of the vertices that were seen, and which were [V] bool."""
     corners = head.faces.numpy()[surface.atlas.faces]
     mass, colours = np.zeros(len(head.template)), np.zeros((len(head.template), 3))
@@ -69,26 +85,29 @@ def _gather(head: HeadModel, surface: Surface, albedo: np.ndarray, weight: np.nd
 
 def _cloth_colours(head: HeadModel, vertices, surface: Surface, albedo, weight) -> np.ndarray:
     """Colours [V, 3] of what is worn below the collar, on all of the skin."""
-    colours, known = _gather(head, surface, albedo, weight)
+    colours, known = gather_colours(head, surface, albedo, weight)
     if not known.any():
         return colours
     skin = head.vertices_of(SKIN_REGIONS).numpy()
     below = skin & (vertices[:, 1] < NAPE)
     towards = np.tile(colours[known].mean(0), (len(colours), 1))
     towards[below] = _colour_by_latitude(vertices, colours, known, below)
-    laplacian = _level_laplacian(head, vertices, np.zeros(len(vertices), bool))
+    laplacian = level_laplacian(head, vertices, np.zeros(len(vertices), bool))
     return spread_harmonically(laplacian, colours, known, skin, 0.01, towards).clip(0, 1)
 
 
-def _body_colours(head: HeadModel, vertices, surface: Surface, albedo, weight, bare: np.ndarray) -> np.ndarray:
-    """Colours [V, 3] of skin and hair; `bare` [V] tells the unseen neck that is skin."""
-    colours, known = _gather(head, surface, albedo, weight)
+def _body_colours(
+    head: HeadModel, vertices, surface: Surface, albedo, weight, nape: float, bottom: float
+) -> np.ndarray:
+    """Colours [V, 3] of skin and hair, which ends at the height `nape`; the unseen neck from there to `bottom` is skin."""
+    colours, known = gather_colours(head, surface, albedo, weight)
     count = len(colours)
     skin = head.vertices_of(SKIN_REGIONS).numpy()
     scalp = head.vertices_of(("scalp_neck",)).numpy()
-    haired = scalp & (vertices[:, 1] > NAPE)
+    haired = scalp & (vertices[:, 1] > nape)
+    bare = scalp & ~haired & (vertices[:, 1] > bottom)
     known &= ~(scalp & _is_near_ears(head))  # an ear that stands out more than the head's is seen there
-    laplacian = _level_laplacian(head, vertices, bare)
+    laplacian = level_laplacian(head, vertices, bare)
     mirror = head.mirror.numpy()
     both = known & known[mirror] & skin
     difference = np.where(both[:, None], colours - colours[mirror], 0)
@@ -98,15 +117,15 @@ def _body_colours(head: HeadModel, vertices, surface: Surface, albedo, weight, b
     known |= borrowed
     faces_skin = head.vertex_regions.numpy() == head.region_names.index("face")
     pull, towards = np.full(count, 1e-6), np.tile(colours[known].mean(0) if known.any() else 0.5, (count, 1))
-    beside = faces_skin & (vertices[:, 1] < NAPE)
+    beside = faces_skin & (vertices[:, 1] < CHEEK)
     if (known & faces_skin).any():
         face_colour = np.median(colours[known & faces_skin], 0)
         for part, strength in ((beside, 0.02), (bare, 0.05), (_lids(head), 0.6)):
             pull[part], towards[part] = strength, face_colour
-    body = skin & ~faces_skin & ~bare & (vertices[:, 1] < NAPE)
+    body = skin & ~faces_skin & ~bare & (vertices[:, 1] < nape)
     for part in (haired, body):
         if (known & part).any():
-            pull[part], towards[part] = 0.01, _colour_by_latitude(vertices, colours, known & part, part)
+            pull[part], towards[part] = 0.01, _colour_by_latitude(vertices, colours, known & part, part, nape)
     return spread_harmonically(laplacian, colours, known, skin, pull, towards).clip(0, 1)
 
 
@@ -125,13 +144,13 @@ def _lids(head: HeadModel) -> np.ndarray:
     return near & (regions == head.region_names.index("face"))
 
 
-def _colour_by_latitude(vertices: np.ndarray, colours: np.ndarray, known: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Median of the `known` colours [V, 3] around the latitude of each vertex in `where`: a cap ends where it ends in front.
+def _colour_by_latitude(vertices: np.ndarray, colours: np.ndarray, known: np.ndarray, where: np.ndarray, nape=NAPE):
+    """Median [w, 3] of the `known` colours [V, 3] around the latitude of each vertex in `where`: a cap ends where it ends in front.
 
-    Between skull and shoulders, where faces show cheeks and necks, the hair's colour at the equator goes on.
+    Between the equator and the height `nape`, where faces show cheeks and necks, the hair's colour at the equator goes on.
     """
     level = latitudes(vertices)
-    low = (level > EQUATOR) & (vertices[:, 1] > NAPE)
+    low = (level > EQUATOR) & (vertices[:, 1] > nape)
     level, known = np.where(low, EQUATOR, level), known & ~low if (known & ~low).any() else known
     knots = np.linspace(level[where].min(), level[where].max(), 24)
     near = np.exp(-0.5 * ((knots[:, None] - level[known]) / LATITUDE_SPAN) ** 2) + 1e-4
@@ -145,7 +164,7 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     return values[order][np.searchsorted(mass, 0.5 * mass[-1])]
 
 
-def _level_laplacian(head: HeadModel, vertices: np.ndarray, bare: np.ndarray):
+def level_laplacian(head: HeadModel, vertices: np.ndarray, bare: np.ndarray):
     """Laplacian [V, V] that carries colour around the head rather than up and down, none from ears into hair.
 
     Nor does it let the `bare` neck [V] run into hair or clothes.
@@ -196,11 +215,15 @@ def hair_detail(head: HeadModel, surface: Surface, image: np.ndarray, seen: np.n
     luminance = image @ LUMINANCE
     ratio = luminance / np.maximum(gaussian_filter(luminance, image.shape[0] / 128), 0.04) - 1
     strength = np.clip(1.5 * np.median(np.abs(sample_pixels(ratio, surface.pixels[source]))), 0.01, 0.12)
-    arms = surface.positions[scalp] - SKULL
-    around = np.arctan2(arms[:, 0], -arms[:, 2]) * 0.09
-    strands = _strand_noise(around, latitudes(surface.positions[scalp]) * LATITUDE_M)
+    strands = _strand_noise(_arc_around(surface.positions[scalp]), latitudes(surface.positions[scalp]) * LATITUDE_M)
     out[scalp] = strength * strands * np.clip((0.8 - seen[scalp]) / 0.6, 0, 1)
     return out
+
+
+def _arc_around(points: np.ndarray) -> np.ndarray:
+    """Way [n] m around the skull from the middle of the back to points [n, 3]."""
+    arms = points - SKULL
+    return np.arctan2(arms[:, 0], -arms[:, 2]) * 0.09
 
 
 def _strand_noise(around: np.ndarray, down: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from facecraft.head.completion import complete_colours, hair_detail
 from facecraft.head.highlights import find_highlights
 from facecraft.head.interior import paint_interior
 from facecraft.head.model import HeadModel
+from facecraft.head.strays import find_strays, hollow_ears
 from facecraft.head.surface import Surface, locate_surface
 from facecraft.mesh.atlas import mirror_texels, sample_pixels, sample_texture
 from facecraft.mesh.light import LUMINANCE, fit_light, shade, shading_normals
@@ -65,6 +66,8 @@ def make_texture(
     albedo = photo / shade(surface.shading_normals, light)[:, None]
     albedo -= find_highlights(head, surface, albedo, seen)[:, None]
 
+    strays, bare_ears = find_strays(head, vertices, surface, albedo, glimpsed)
+    seen, glimpsed = seen * (1 - strays), glimpsed * (1 - strays)
     collar = find_collar(head, surface, albedo, seen)
     if collar and not long_hair:
         astray = collar.astray(surface, albedo)
@@ -73,6 +76,7 @@ def make_texture(
         seen = seen * ~(astray & face & (surface.facing < GRAZING))
     smooth = complete_colours(head, vertices, surface, albedo, glimpsed, collar, long_hair)
     filled = _add_mirrored_detail(head, surface, albedo, seen, smooth)
+    filled *= hollow_ears(head, vertices, surface, bare_ears)[:, None]
     filled += hair_detail(head, surface, image, seen, long_hair)[:, None] * filled
     colours = seen[:, None] * albedo + (1 - seen[:, None]) * filled
     colours = paint_interior(head, surface.atlas, surface.regions, colours, seen)

@@ -7,14 +7,14 @@ from dataclasses import fields
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 from torch import Tensor
 
 from facecraft.head.fitted import FittedHead
 from facecraft.mesh.atlas import sample_texture
 from facecraft.mesh.geometry import face_normals
 from facecraft.mesh.light import shade, shading_normals
-from facecraft.mesh.raster import rasterize_mesh
+from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
 from facecraft.splats.gaussians import Gaussians, rgb_to_dc
 from facecraft.splats.rig import triangle_frames, world_to_local
 from facecraft.views import View
@@ -24,6 +24,7 @@ DENSITY = {"face": 4.0, "eyeball_L": 3.0, "eyeball_R": 3.0, "teeth_upper": 2.0, 
 FLATNESS = 0.15  # thickness of a disc over its radius
 OVERLAP = 0.75  # standard deviation over the spacing of the discs: below 0.5 gaps show, above 1 detail blurs
 FIRST_OPACITY = 0.9
+RIM_SHARE = 0.01  # of the picture's height, over which the outline has one depth
 
 
 def seed_gaussians(fitted: FittedHead, count: int, seed: int) -> tuple[Gaussians, Tensor, Tensor]:
@@ -54,7 +55,7 @@ def fringe_gaussians(fitted: FittedHead, photo: View) -> tuple[Gaussians, Tensor
     lattice[::spacing_px, ::spacing_px] = True
     rows, columns = np.nonzero(lattice & (photo.alpha > 0.5) & ~buffers.mask)
     nearest = distance_transform_edt(~buffers.mask, return_distances=False, return_indices=True)[:, rows, columns]
-    depth = buffers.depth[tuple(nearest)].astype(float)
+    depth = rim_depths(buffers, RIM_SHARE * len(photo.alpha))[tuple(nearest)]
     points = camera.unproject(np.stack([columns + 0.5, rows + 0.5], 1), depth)
     scales = np.tile((OVERLAP * spacing_px * depth / camera.fx)[:, None], (1, 3))
     binding = torch.as_tensor(buffers.face_ids[tuple(nearest)]).long()
@@ -67,6 +68,15 @@ def fringe_gaussians(fitted: FittedHead, photo: View) -> tuple[Gaussians, Tensor
     )
     local = world_to_local(world, binding, torch.as_tensor(vertices), torch.as_tensor(faces))
     return Gaussians(*(getattr(local, f.name).float() for f in fields(local))), binding, torch.ones(len(binding))
+
+
+def rim_depths(buffers: MeshBuffers, reach_px: float) -> np.ndarray:
+    """Depth [H, W] m of a mesh, that of its outline the mean over `reach_px` along it: the outline jumps from fold to fold."""
+    rim = buffers.mask & (distance_transform_edt(buffers.mask) < 2)
+    total, weight = (
+        gaussian_filter(values.astype(float), reach_px) for values in (np.where(rim, buffers.depth, 0), rim)
+    )
+    return np.where(rim, total / np.maximum(weight, 1e-9), buffers.depth)
 
 
 def _densities(head) -> np.ndarray:

@@ -1,0 +1,65 @@
+"""What a photo shows at the side of a face that is not the face: hair, the backdrop or a shadow beside a jaw or an ear.
+
+Cheeks of a fitted head may be wider than those in the photo, and its ears elsewhere. Where the surface turns away from the camera, its
+colours are believed only when they are like those that spread from the part that faces it.
+"""
+
+import numpy as np
+
+from facecraft.head.collar import resembles
+from facecraft.head.completion import gather_colours, level_laplacian, spread_harmonically
+from facecraft.head.model import HeadModel
+from facecraft.head.silhouette import ear_vertices
+from facecraft.head.surface import Surface
+from facecraft.mesh.geometry import graph_laplacian, vertex_normals
+
+CHEEK = (-0.09, -0.005)  # m, heights of a cheek on the mean head
+ASIDE = 0.03  # m from the middle of the face, where it begins
+FACING = (0.65, 0.75)  # cosine from which on colours are sure
+SHADES, UNLIKE = (
+    (0.72, 1.3),
+    0.13,
+)  # of skin at the side: brightness against that beside it, and the distance of other colours
+BARE_EAR = 0.5  # share of an ear that is skin when no hair covers it
+HOLLOW_M, SHADOW, RIDGE = 3e-3, 0.25, -0.5  # m, depth of the hollows of an ear; how much darker they are; of its ridges
+SMOOTHING = 12  # rounds
+
+
+def find_strays(
+    head: HeadModel,
+    vertices: np.ndarray,  # [V, 3] m
+    surface: Surface,
+    albedo: np.ndarray,  # [n, 3]
+    weight: np.ndarray,  # [n] how well each texel was seen
+) -> tuple[np.ndarray, np.ndarray]:
+    """How surely texels [n] of cheeks and bare ears show something else, 0..1; and vertices [V] bool of the ears that are bare."""
+    template = head.template.double().numpy()
+    face = head.vertex_regions.numpy() == head.region_names.index("face")
+    ears = [ear_vertices(head, side) for side in (1, -1)]
+    bare = np.zeros(len(face), bool)
+    deep = np.clip((surface.facing - FACING[0]) / np.ptp(FACING), 0, 1)
+    sure, is_sure = gather_colours(head, surface, albedo, weight * deep)
+    is_sure &= face & ~ears[0] & ~ears[1]
+    if not is_sure.any():
+        return np.zeros(len(albedo)), bare
+    laplacian = level_laplacian(head, vertices, bare)
+    sure = spread_harmonically(laplacian, sure, is_sure, face, 1e-4, sure[is_sure].mean(0))
+    colours, known = gather_colours(head, surface, albedo, weight)
+    alike = resembles(colours, np.maximum(sure, 0.02), SHADES, UNLIKE)
+    shares = [alike[known & ear].mean() if (known & ear).any() else np.nan for ear in ears]
+    for ear, share, other in zip(ears, shares, shares[::-1], strict=True):
+        bare |= ear & ((other if np.isnan(share) else share) > BARE_EAR)
+    cheek = face & (np.abs(template[:, 0]) > ASIDE) & (template[:, 1] > CHEEK[0]) & (template[:, 1] < CHEEK[1])
+    strays = np.where(ears[0] | ears[1], bare, cheek) & known & ~is_sure & ~alike
+    return surface.atlas.interpolate(strays[:, None].astype(float), head.faces.numpy())[:, 0], bare
+
+
+def hollow_ears(head: HeadModel, vertices: np.ndarray, surface: Surface, bare: np.ndarray) -> np.ndarray:
+    """Brightness [n] of the hollows of `bare` ears [V] bool by their depth below the smoothed `vertices` [V, 3]; 1 elsewhere."""
+    laplacian, smooth = graph_laplacian(head.faces.numpy(), len(vertices)), vertices
+    for _ in range(SMOOTHING):
+        smooth = smooth - 0.5 * (laplacian @ smooth)
+    depth = ((smooth - vertices) * vertex_normals(smooth, head.faces.numpy())).sum(1)
+    bare = bare & (head.vertex_regions.numpy() == head.region_names.index("face"))  # not the skull behind
+    dark = bare * SHADOW * np.clip(depth / HOLLOW_M, RIDGE, 1)
+    return 1 - surface.atlas.interpolate(dark[:, None], head.faces.numpy())[:, 0]
