@@ -33,8 +33,9 @@ from facecraft.head.track import track_head
 from facecraft.image import crop_square, write_png
 from facecraft.metrics.pixels import psnr
 from facecraft.prior.drive import frontal_views, perform_before_camera
+from facecraft.prior.mouth import clean_mouth
 from facecraft.prior.texture import surround
-from facecraft.prior.warp import Warp, clean_mouth
+from facecraft.prior.warp import Warp
 from facecraft.retarget import retarget
 from facecraft.synth.picture import take_picture
 from facecraft.synth.scene import Scene, make_pose

@@ -148,10 +148,12 @@ def meet_lips(
     motion: np.ndarray,  # [T, 52] channels in the order of the head, as the motion has them
     weights: np.ndarray,  # [T, 52] as this head is to have them
 ) -> np.ndarray:
-    """`weights` with lips that touch on this head where the motion closes those of the mean one: no two mouths close alike.
+    """`weights` with lips as far apart as the motion has them, and that touch where it closes those of the mean head.
 
-    Where the mean head lacks less than `AJAR[0]` of mouthClose to shut, mouthClose becomes what shuts this one; from there to
-    `AJAR[1]` ever less is added. Lids need no such thing: `HeadModel.vertices` shuts those of every head at a full blink.
+    What parts the lips in the photo is taken back: a motion would open a mouth that smiles there twice. Where the mean head
+    lacks less than `AJAR[0]` of mouthClose to shut, mouthClose becomes what shuts this one, as no two mouths close alike; from
+    there to `AJAR[1]` ever less is added. Lids need no such thing: `HeadModel.vertices` shuts those of every head at a full
+    blink.
     """
     channel = head.expression_names.index("mouthClose")
     given, wanted = (torch.as_tensor(part, dtype=torch.float32) for part in (motion, weights))
@@ -159,8 +161,9 @@ def meet_lips(
     lacking = (head.lip_closure(expression=given) - given[:, channel]).numpy()
     shut = ((AJAR[1] - lacking) / (AJAR[1] - AJAR[0])).clip(0, 1)
     needed = head.lip_closure(who[0], wanted, who[1]).numpy()
+    parted = needed - head.lip_closure(who[0], given, who[1]).numpy()
     out = weights.copy()
-    out[:, channel] += shut * (needed - weights[:, channel]).clip(0)
+    out[:, channel] += np.maximum(shut * (needed - weights[:, channel]), parted).clip(0)
     return out
 
 

@@ -14,10 +14,13 @@ from facecraft.face.portrait import Source
 from facecraft.frames import load_frames
 from facecraft.head.fit import pose_vertices
 from facecraft.head.fitted import FittedHead
+from facecraft.head.lids import LID_RIMS, lash_tones
 from facecraft.head.model import load_head
 from facecraft.head.texture import Texture, render_textured
 from facecraft.prior.drive import choose_moments, drive_views, frontal_views, perform_before_camera
-from facecraft.prior.warp import EYES, SKIN, Warp, clean_mouth
+from facecraft.prior.lids import draw_lashes, shut_shares
+from facecraft.prior.mouth import clean_mouth, close_slit, shade_mouth
+from facecraft.prior.warp import EYES, SKIN, TEETH, Warp
 from facecraft.views import View, save_views
 from facecraft.workspace import Workspace
 
@@ -91,9 +94,63 @@ def test_lids_that_shut_hide_what_the_photo_shows_of_eyes_and_lashes(fitted, sli
     eyes = cv2.resize(inner.astype(np.float32), view.alpha.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
     lid = np.median(look(fitted, view.camera, vertices).rgb[eyes], 0)
     assert eyes.sum() > 8 and (shut[eyes, :3] < lid + 0.12).all()
-    lines = warp._lashes(vertices)
-    assert lines.min() < 0.8 and warp._lashes(fitted.vertices()).min() == 1
     assert (shut[eyes, :3] > lid - 0.25).mean() > 0.5
+
+
+def test_lashes_come_down_with_the_lid_and_are_as_dark_as_in_the_photo(fitted):
+    warp = Warp(fitted, views_of(fitted)[0], fitted.vertices())
+    still, size = warp._landmarks(fitted.vertices()), (warp.camera.height, warp.camera.width)
+    assert (shut_shares(still, still) == 0).all()
+    heights = []
+    for blink in (0.5, 1.0):
+        vertices = pose_vertices(fitted.head, fitted.shape, weights(eyeBlinkLeft=blink), NO_GAZE)
+        points = warp._landmarks(vertices)
+        shut = shut_shares(points, still)
+        assert shut[0] == 0 and abs(shut[1] - blink) < 0.25
+        dark = draw_lashes(warp.camera.project(points)[:, :2], shut, np.array([0.3, 0.3]), size, warp.px_per_m)
+        assert dark.min() < 0.6 and dark.max() == 1
+        assert (dark[:, : size[1] // 2] == 1).all()  # the right eye, on the left, stays open
+        heights.append(dark.argmin() // size[1])
+    assert heights[0] < heights[1]
+    picture = np.full((64, 64, 3), 0.8)
+    rim = np.array(LID_RIMS[0][0])
+    pixels = np.full((478, 2), 32.0)
+    pixels[rim] = np.column_stack([np.linspace(16, 48, 9), np.full(9, 40.0)])
+    picture[39:42] *= 0.3
+    assert np.allclose(lash_tones(picture, pixels, 1000.0)[0], 0.3, atol=0.02)
+
+
+def test_teeth_beside_lips_do_not_take_their_colour(fitted):
+    """A photo of shut red lips, whose mesh leaves a slit: teeth that show later are not red."""
+    near = replace(fitted, camera=orbit_camera(replace(LIKE, fx=90, fy=90), 0, 0, np.array([0, -0.07, 0.02]), 0.25))
+    ajar = pose_vertices(near.head, near.shape, weights(jawOpen=0.03), NO_GAZE)
+    view = look(near, near.camera, ajar)
+    red = replace(view, rgb=np.broadcast_to(np.float32([0.8, 0.1, 0.1]), view.rgb.shape).copy())
+    warp = Warp(near, red, ajar)
+    assert warp._shows(warp.before, TEETH).any()
+    smile = weights(jawOpen=0.2, mouthUpperUpLeft=1, mouthUpperUpRight=1)
+    vertices = pose_vertices(near.head, near.shape, smile, NO_GAZE)
+    teeth = cv2.resize(warp._shows(warp._rasterize(vertices), TEETH).astype(np.float32), view.alpha.shape[::-1])
+    shown = warp(vertices)[teeth > 0.99, :3]
+    assert len(shown) > 20 and np.median(shown[:, 1] / shown[:, 0]) > 0.7
+
+
+def test_a_mouth_that_hardly_opens_shows_a_dark_line_and_an_open_one_what_is_inside():
+    picture = np.full((60, 60, 3), 0.9)
+    for half_px, low, high in ((1, 0.2, 0.6), (12, 0.89, 0.9)):
+        inside = np.zeros((60, 60), bool)
+        inside[30 - half_px : 30 + half_px, 10:50] = True
+        shown = close_slit(picture, inside, ~inside, 2000.0)
+        assert low < shown[30, 30].mean() <= high and np.array_equal(shown[~inside], picture[~inside])
+
+
+def test_gaps_between_teeth_are_closed_and_a_missing_row_is_not():
+    teeth, lips = np.zeros((60, 90), bool), np.zeros((60, 90), bool)
+    lips[:10] = teeth[10:30] = True
+    teeth[10:30, 44:46] = False
+    painted = np.where(teeth[..., None], 0.8, 0.05) * np.ones(3)
+    shown = shade_mouth(painted, teeth, lips, 2000.0)
+    assert shown[25, 44].mean() > 0.3 and (shown[40:] == painted[40:]).all()
 
 
 def test_the_line_between_lips_that_touch_belongs_to_the_lips(fitted):

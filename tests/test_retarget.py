@@ -133,6 +133,17 @@ def test_lips_that_the_motion_closes_touch_on_every_head_and_open_ones_stay_open
     assert ajar > 10  # without it, many of these mouths do not shut
 
 
+def test_lips_that_are_apart_in_the_photo_do_not_open_twice():
+    head, still = load_head(), np.zeros(load_head().template.shape)
+    jaw = head.expression_names.index("jawOpen")
+    photo, motion = np.zeros(52), np.zeros((3, 52))
+    photo[jaw], motion[:, jaw] = 0.12, [0.0, 0.15, 0.4]
+    shape = np.random.default_rng(1).normal(0, 0.7, head.shape_count)
+    driven = perform(head, shape, still, photo, motion)
+    assert (driven[:, jaw] >= motion[:, jaw] + 0.1).all()  # the jaw stays the face's own
+    assert np.abs(lip_gaps(shape, driven) - lip_gaps(shape, motion).clip(0))[1:].max() < 1e-3
+
+
 def test_a_mouth_that_shuts_does_not_jump():
     head = load_head()
     shape = np.random.default_rng(3).normal(0, 0.7, head.shape_count)

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 
 from facecraft.head.collar import Collar
+from facecraft.head.lids import skin_beside
 from facecraft.head.model import HeadModel
 from facecraft.head.silhouette import LATITUDE_M, NECK_BASE, SKULL, ear_vertices, latitudes
 from facecraft.head.surface import SKIN_REGIONS, Surface
@@ -102,7 +103,8 @@ def _body_colours(
     """Colours [V, 3] of skin and hair, which ends at the height `nape`; the unseen neck from there to `bottom` is skin."""
     colours, known = gather_colours(head, surface, albedo, weight)
     count = len(colours)
-    skin = head.vertices_of(SKIN_REGIONS).numpy()
+    skin = np.zeros(count, bool)
+    skin[head.faces.numpy()[head.faces_of(SKIN_REGIONS).numpy()]] = True  # rims of lids and lips end at other parts
     scalp = head.vertices_of(("scalp_neck",)).numpy()
     haired = scalp & (vertices[:, 1] > nape)
     bare = scalp & ~haired & (vertices[:, 1] > bottom)
@@ -120,13 +122,23 @@ def _body_colours(
     beside = faces_skin & (vertices[:, 1] < CHEEK)
     if (known & faces_skin).any():
         face_colour = np.median(colours[known & faces_skin], 0)
-        for part, strength in ((beside, 0.02), (bare, 0.05), (_lids(head), 0.6)):
+        for part, strength in ((beside, 0.02), (bare, 0.05)):
             pull[part], towards[part] = strength, face_colour
+        for lids, around in zip(_lids(head), skin_beside(head), strict=True):
+            pull[lids], towards[lids] = 0.6, _usual_colour(colours[known & around], face_colour)
     body = skin & ~faces_skin & ~bare & (vertices[:, 1] < nape)
     for part in (haired, body):
         if (known & part).any():
             pull[part], towards[part] = 0.01, _colour_by_latitude(vertices, colours, known & part, part, nape)
     return spread_harmonically(laplacian, colours, known, skin, pull, towards).clip(0, 1)
+
+
+def _usual_colour(colours: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Median [3] of the darker half of colours [n, 3]: the other may be blown out, and lids lie in the shade."""
+    if len(colours) == 0:
+        return otherwise
+    tones = colours @ LUMINANCE
+    return np.median(colours[tones <= np.median(tones)], 0)
 
 
 def _is_near_ears(head: HeadModel) -> np.ndarray:
@@ -136,12 +148,11 @@ def _is_near_ears(head: HeadModel) -> np.ndarray:
     return ears.query(template)[0] < EAR_REACH
 
 
-def _lids(head: HeadModel) -> np.ndarray:
-    """Skin around the eyes [V] bool."""
-    template, regions = head.template.double().numpy(), head.vertex_regions.numpy()
-    middles = [template[regions == head.region_names.index(f"eyeball_{side}")].mean(0) for side in "LR"]
-    near = np.min([np.linalg.norm(template - middle, axis=1) for middle in middles], 0) < LID_REACH
-    return near & (regions == head.region_names.index("face"))
+def _lids(head: HeadModel) -> list[np.ndarray]:
+    """Vertices [V] bool of the skin on the right and the left eye."""
+    template, face = head.template.double().numpy(), head.vertices_of(("face",)).numpy()
+    middles = [template[head.vertices_of((f"eyeball_{side}",)).numpy()].mean(0) for side in "RL"]
+    return [face & (np.linalg.norm(template - middle, axis=1) < LID_REACH) for middle in middles]
 
 
 def _colour_by_latitude(vertices: np.ndarray, colours: np.ndarray, known: np.ndarray, where: np.ndarray, nape=NAPE):

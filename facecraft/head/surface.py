@@ -14,6 +14,7 @@ from facecraft.mesh.raster import rasterize_mesh
 
 DEPTH_TOLERANCE, INNER_DEPTH_TOLERANCE = 4e-3, 5e-4  # m, on skin and for eyes and mouth, which lie close behind it
 SKIN_REGIONS = ("face", "scalp_neck", "bust")
+MOUTH_REGIONS = ("mouth_socket", "gums", "tongue", "teeth_upper", "teeth_lower")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Surface:
     shading_normals: np.ndarray  # [n, 3]
     pixels: np.ndarray  # [n, 2] where the photo shows it
     facing: np.ndarray  # [n] cosine between normal and ray to the camera, 0 where hidden
-    border_px: np.ndarray  # [n] how far the photo shows it from eyes and mouth interior, for skin; else large
+    border_px: (
+        np.ndarray
+    )  # [n] how far the photo shows skin from eyes and mouth interior, and this from skin; else large
     regions: np.ndarray  # [n]
 
 
@@ -53,7 +56,10 @@ def locate_surface(head: HeadModel, vertices: np.ndarray, camera: Camera, size: 
     is_skin = head.faces_of(SKIN_REGIONS).numpy()
     tolerance = np.where(is_skin[atlas.faces], DEPTH_TOLERANCE, INNER_DEPTH_TOLERANCE)
     facing = np.where(projected[:, 2] < nearest + tolerance, cosines, 0).clip(0)
-    border = distance_transform_edt(~buffers.mask | is_skin[buffers.face_ids])
-    border_px = np.where(is_skin[atlas.faces], sample_pixels(border, projected[:, :2] * s) / s, np.inf)
+    shows_skin = ~buffers.mask | is_skin[buffers.face_ids]
+    borders = np.dstack([distance_transform_edt(shows_skin), distance_transform_edt(~shows_skin)])
+    outer, inner = sample_pixels(borders, projected[:, :2] * s).T / s
+    in_mouth = head.faces_of(MOUTH_REGIONS).numpy()
+    border_px = np.where(is_skin[atlas.faces], outer, np.where(in_mouth[atlas.faces], inner, np.inf))
     regions = head.face_regions.numpy()[atlas.faces]
     return Surface(atlas, positions, normals, smooth, projected[:, :2], facing, border_px, regions)

@@ -16,6 +16,7 @@ from facecraft.head.collar import GRAZING, find_collar
 from facecraft.head.completion import complete_colours, hair_detail
 from facecraft.head.highlights import find_highlights
 from facecraft.head.interior import paint_interior
+from facecraft.head.lids import lash_lines, lash_tones, unfolded_share
 from facecraft.head.model import HeadModel
 from facecraft.head.strays import find_strays, hollow_ears
 from facecraft.head.surface import Surface, locate_surface
@@ -24,7 +25,10 @@ from facecraft.mesh.light import LUMINANCE, fit_light, shade, shading_normals
 from facecraft.mesh.paint import paint_mesh
 from facecraft.mesh.raster import rasterize_mesh
 
-LASHES_PX = (1.0, 3.5)  # skin this close to an eye or an open mouth is not trusted, then fully
+LASHES_PX = (
+    1.0,
+    3.5,
+)  # skin this close to an eye or an open mouth is not trusted, then fully; nor are teeth close to lips
 RIM = (0.005, 0.02)  # of the picture's height: a face's colour spreads from inside of its rim, which the backdrop tints
 PAINT_PX = (3.0, 7.0)  # the same for colours that spread to hidden skin: no lashes and no make-up on closed lids
 
@@ -55,10 +59,14 @@ def make_texture(
     inside = (x > 0) & (x < w) & (y > 0) & (y < h)
     clean = inside * np.clip((sample_pixels(depth_in_matte, surface.pixels) - 1) / 2, 0, 1)
     seen = clean * _ramp(surface.border_px, *LASHES_PX) * _ramp(surface.facing, 0.2, 0.5)
+    unfolded = surface.atlas.interpolate(unfolded_share(head, vertices, camera)[:, None], head.faces.numpy())[:, 0]
+    seen = seen * unfolded
     face = surface.regions == head.region_names.index("face")
     deep = inside * _ramp(sample_pixels(depth_in_matte, surface.pixels) / len(alpha), *RIM)
-    glimpsed = _ramp(surface.border_px, *PAINT_PX) * np.where(
-        face, deep * _ramp(surface.facing, 0.3, 0.6), clean * _ramp(surface.facing, 0.05, 0.2)
+    glimpsed = (
+        unfolded
+        * _ramp(surface.border_px, *PAINT_PX)
+        * np.where(face, deep * _ramp(surface.facing, 0.3, 0.6), clean * _ramp(surface.facing, 0.05, 0.2))
     )
 
     photo = sample_pixels(image, surface.pixels)
@@ -77,6 +85,7 @@ def make_texture(
     smooth = complete_colours(head, vertices, surface, albedo, glimpsed, collar, long_hair)
     filled = _add_mirrored_detail(head, surface, albedo, seen, smooth)
     filled *= hollow_ears(head, vertices, surface, bare_ears)[:, None]
+    filled *= np.where(face, _lashes(head, vertices, camera, image, surface), 1)[:, None]
     filled += hair_detail(head, surface, image, seen, long_hair)[:, None] * filled
     colours = seen[:, None] * albedo + (1 - seen[:, None]) * filled
     colours = paint_interior(head, surface.atlas, surface.regions, colours, seen)
@@ -113,6 +122,15 @@ def _estimate_light(head: HeadModel, surface: Surface, photo: np.ndarray, seen: 
     if skin.sum() < 500:
         return np.eye(9)[0]
     return fit_light(surface.shading_normals[skin], photo[skin] @ LUMINANCE)
+
+
+def _lashes(head: HeadModel, vertices: np.ndarray, camera: Camera, image: np.ndarray, surface: Surface) -> np.ndarray:
+    """Factors [n] of lashes as dark as those in the photo."""
+    corners = vertices[head.faces[head.landmark_faces].numpy()]
+    pixels = camera.project(np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy()))
+    tones = lash_tones(image, pixels[:, :2], camera.fx / pixels[:, 2].mean())
+    places = surface.atlas.interpolate(head.template.double().numpy(), head.faces.numpy())
+    return lash_lines(head, places, tones)
 
 
 def _add_mirrored_detail(head: HeadModel, surface: Surface, albedo, seen, smooth: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ from facecraft.frames import HeadPoses, save_frames
 from facecraft.head.fit import pose_vertices
 from facecraft.head.fitted import FittedHead
 from facecraft.head.model import HeadModel
-from facecraft.prior.warp import Warp, clean_mouth
+from facecraft.prior.mouth import clean_mouth
+from facecraft.prior.warp import Warp
 from facecraft.progress import log, track
 from facecraft.retarget import perform
 from facecraft.views import View

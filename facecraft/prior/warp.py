@@ -4,7 +4,7 @@ What both expressions show is taken from the picture, lit as it lies now. What o
 mouth, lids, eyeballs) is the textured head, its colours drawn to those of the picture along the seam.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
@@ -12,20 +12,23 @@ import numpy as np
 
 from facecraft.camera import Camera
 from facecraft.head.fitted import FittedHead
-from facecraft.head.interior import paint_interior
+from facecraft.head.lids import lash_tones
 from facecraft.head.surface import SKIN_REGIONS
 from facecraft.head.texture import render_textured
-from facecraft.mesh.atlas import make_atlas
 from facecraft.mesh.light import shade, shading_normals
 from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
-from facecraft.prior.lids import draw_lashes, unfold_lids
+from facecraft.prior.lids import draw_lashes, shut_shares, unfold_lids
+from facecraft.prior.mouth import close_slit, shade_beside, shade_mouth
 from facecraft.views import View
 
 FINE = 2  # samples of a pixel in each direction
 NEAR_M = 3e-3  # what lies further behind the surface is hidden by it
 SHRUNK = (0.2, 0.55)  # area in the picture over the new one at which a triangle shows too little, enough
-LID_SHRUNK = (0.5, 0.9)  # likewise of lids, which lashes cross
-LID_REACH_M = 0.021  # skin this close to the middle of an eyeball is lid
+LID_SHRUNK = (0.5, 0.9)  # likewise of shut lids, which lashes cross where they are open
+LID_REACH_M = (0.017, 0.023)  # skin this close to the middle of an eyeball is lid, skin further away is not
+LID_SEAM_M = 1.2e-3  # softness of the seams of shut lids
+WET_M = 2.5e-3  # rims of eyes, which are no skin that a lid could have the colour of
+EYE_TONE, EYE_SHADE_M = 0.75, 2e-3  # how dark painted eyes are beside their lids, and how far these shade them
 RIM_PX = 1.5  # skin this close to eyes and mouth has their colours in it
 LIP_LINE_M = 2e-3  # lips this close touch
 SEAM_PX, MATCH_PX = 1.5, 8.0  # softness of seams, and how far colours are drawn to the picture's
@@ -33,23 +36,7 @@ STAYED_PX = 1.0
 EDGE_PX = 1.5  # a picture's soft edge is this wide
 ALONG_PX = 12.0  # how far beside the mesh the picture moves with it
 SKIN, EYES, TEETH, MOUTH = range(4)
-HIDDEN = ("mouth_socket", "gums", "tongue", "teeth_lower")
-LIP_SHADE_M, LIP_TONE = 4e-3, 0.4  # how far lips shade teeth that are painted, and their tone beside the lips
 _PARTS = {"eye_socket": SKIN, "eyeball": EYES, "teeth_upper": TEETH}  # all else inside is MOUTH
-
-
-def clean_mouth(fitted: FittedHead) -> FittedHead:
-    """The head with the model's colours inside of the mouth, but for the upper teeth: a smile that the mesh does not meet
-    exactly leaves teeth on the tongue, which show when the mouth opens."""
-    head, texture = fitted.head, fitted.texture
-    atlas = make_atlas(head.uvs.numpy(), head.faces_uv.numpy(), len(texture.albedo))
-    regions = head.face_regions.numpy()[atlas.faces]
-    hidden = head.faces_of(HIDDEN).numpy()[atlas.faces]
-    seen = texture.seen[atlas.rows, atlas.columns] * ~hidden
-    colours = paint_interior(head, atlas, regions, texture.albedo[atlas.rows, atlas.columns], seen)
-    albedo = texture.albedo.copy()
-    albedo[atlas.rows[hidden], atlas.columns[hidden]] = colours[hidden].clip(0, 1)
-    return replace(fitted, texture=replace(texture, albedo=albedo))
 
 
 @dataclass(frozen=True)
@@ -79,18 +66,24 @@ class Warp:
 
     @cached_property
     def lids(self) -> np.ndarray:
-        """Which faces [F] are skin around an eye."""
+        """How far [V, 2] the skin is lid of the right and of the left eye."""
         head, template = self.fitted.head, self.fitted.head.template.double().numpy()
-        regions = head.vertex_regions.numpy()
-        middles = [template[regions == head.region_names.index(f"eyeball_{side}")].mean(0) for side in "LR"]
-        near = np.min([np.linalg.norm(template - middle, axis=1) for middle in middles], 0) < LID_REACH_M
-        return near[head.faces.numpy()].all(1) & (self.groups == SKIN)
+        middles = [template[head.vertices_of((f"eyeball_{side}",)).numpy()].mean(0) for side in "RL"]
+        distances = np.stack([np.linalg.norm(template - middle, axis=1) for middle in middles], 1)
+        near, far = LID_REACH_M
+        return ((far - distances) / (far - near)).clip(0, 1) * head.vertices_of(SKIN_REGIONS).numpy()[:, None]
 
     @cached_property
     def px_per_m(self) -> float:
         """Of the face in the finer picture."""
-        depth = self.camera.project(self.vertices[self.fitted.head.faces.numpy()[self.lids].ravel()])[:, 2].mean()
+        depth = self.camera.project(self.vertices[self.lids.any(1)])[:, 2].mean()
         return self.camera.fx / depth
+
+    @cached_property
+    def lash_tones(self) -> np.ndarray:
+        """How dark [2] the lashes of both eyes are, right first."""
+        pixels = self.camera.project(self._landmarks(self.vertices))[:, :2]
+        return lash_tones(self.picture[..., :3], pixels, self.px_per_m)
 
     @cached_property
     def before(self) -> MeshBuffers:
@@ -98,13 +91,13 @@ class Warp:
 
     @cached_property
     def picture(self) -> np.ndarray:
-        """[H, W, 7]: rgb, alpha, distances of the pixel to the mesh and to eyes and mouth, fine px, and its shading."""
+        """[H, W, 8]: rgb, alpha, distances of the pixel to the mesh, to eyes and mouth and to skin, fine px, and its shading."""
         view, size = self.view, (self.camera.width, self.camera.height)
         rgba = np.concatenate([view.rgb, view.alpha[..., None]], 2).astype(np.float32)
         rgba = cv2.resize(rgba, size, interpolation=cv2.INTER_LINEAR)
-        return np.dstack(
-            [rgba, _distance(self.before.mask), self._rim(self.before), self._shading(self.vertices, self.before)]
-        )
+        skin = _distance(self._shows(self.before, SKIN))
+        shading = self._shading(self.vertices, self.before)
+        return np.dstack([rgba, _distance(self.before.mask), self._rim(self.before), skin, shading])
 
     @cached_property
     def backdrop(self) -> np.ndarray:
@@ -127,18 +120,27 @@ class Warp:
         places[~after.mask] = 0
         moved = self._beside(after, places)
         sampled = _sample(self.picture, np.where(after.mask[..., None], places[..., :2], moved))
-        skin = after.mask & (self.groups[after.face_ids] == SKIN)
-        sampled[..., :3] *= np.where(skin, self._shading(vertices, after) / sampled[..., 6], 1)[..., None]
-        share = self._share(vertices, after, places, sampled)
+        skin, shading = self._shows(after, SKIN), self._shading(vertices, after)
+        sampled[..., :3] *= np.where(skin, shading / sampled[..., 7], 1)[..., None]
+        points = self._landmarks(vertices)
+        shut = shut_shares(points, self._landmarks(self.vertices))
+        lids = after.interpolate(self.lids, faces) * after.mask[..., None]
+        folded = (lids * shut).sum(2)
+        share = self._share(vertices, after, places, sampled, folded)
         painted = render_textured(self.fitted.head, vertices, self.fitted.texture, self.camera, 1)[0]
         group = np.where(after.mask, self.groups[after.face_ids], -1)
         painted = _draw_near(painted, sampled[..., :3], share, group)
-        painted = self._shade_teeth(painted, after)
-        painted = self._unfold_lids(painted, sampled[..., :3], share, after)
-        share = cv2.GaussianBlur(cv2.erode(share, np.ones((3, 3))), (0, 0), SEAM_PX * FINE / 2)[..., None]
+        painted = shade_mouth(painted, group == TEETH, skin, self.px_per_m)
+        painted = shade_beside(painted, group == EYES, skin, EYE_TONE, EYE_SHADE_M * self.px_per_m)
+        bare = share * skin * (sampled[..., 5] > WET_M * self.px_per_m)
+        painted = unfold_lids(painted, sampled[..., :3], bare, lids.any(2), shading, self.px_per_m)
+        share = self._soften(share, folded)[..., None]
         inside = np.concatenate([share * sampled[..., :3] + (1 - share) * painted, np.ones_like(share)], 2)
         inside[..., 3:] = share * sampled[..., 3:4] + 1 - share
-        inside[..., :3] *= self._lashes(vertices)[..., None]
+        inside[..., :3] = close_slit(inside[..., :3], np.isin(group, (TEETH, MOUTH)), skin, self.px_per_m)
+        pixels = self.camera.project(points)[:, :2]
+        lashes = draw_lashes(pixels, shut, self.lash_tones, share.shape[:2], self.px_per_m)
+        inside[..., :3] *= lashes[..., None]
         # beside the mesh the picture goes on as far as it can be told from the mesh's own soft edge
         edge = (_distance(after.mask) < EDGE_PX * FINE) & (sampled[..., 4] > 0.5)
         kept = edge | (sampled[..., 4] > EDGE_PX * FINE)
@@ -155,28 +157,25 @@ class Warp:
         brightness = shade(shading_normals(vertices, faces), self.fitted.texture.light)
         return np.where(buffers.mask, buffers.interpolate(brightness[:, None], faces)[..., 0], np.float32(1))
 
-    def _shade_teeth(self, painted, after: MeshBuffers) -> np.ndarray:
-        """`painted` [H, W, 3] with teeth that are darker the nearer the lips are, which keep the light from them."""
-        teeth = after.mask & (self.groups[after.face_ids] == TEETH)
-        if not teeth.any():
-            return painted
-        lips = after.mask & (self.groups[after.face_ids] == SKIN)
-        light = LIP_TONE + (1 - LIP_TONE) * (_distance(lips) / (LIP_SHADE_M * self.px_per_m)).clip(0, 1)
-        return np.where(teeth[..., None], painted * light[..., None], painted)
+    def _shows(self, buffers: MeshBuffers, kind: int) -> np.ndarray:
+        """Where [H, W] a group of faces is seen."""
+        return buffers.mask & (self.groups[buffers.face_ids] == kind)
 
-    def _unfold_lids(self, painted, seen, share, after: MeshBuffers) -> np.ndarray:
-        """`painted` [H, W, 3] with lids that the picture does not show as smooth as the skin around them."""
-        lid = after.mask & self.lids[after.face_ids]
-        skin = np.where(after.mask & (self.groups[after.face_ids] == SKIN), share, 0)
-        return unfold_lids(painted, seen, skin, lid, self.px_per_m)
-
-    def _lashes(self, vertices: np.ndarray) -> np.ndarray:
-        """Factors [H, W] that darken the line along which lids meet."""
+    def _landmarks(self, vertices: np.ndarray) -> np.ndarray:
+        """Of the mesh at `vertices` [V, 3]: [478, 3] m."""
         head = self.fitted.head
         corners = vertices[head.faces[head.landmark_faces].numpy()]
-        points = np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
-        size = (self.camera.height, self.camera.width)
-        return draw_lashes(points, self.camera.project(points)[:, :2], size, self.px_per_m, 0.5 * FINE)
+        return np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
+
+    def _soften(self, share: np.ndarray, folded: np.ndarray) -> np.ndarray:
+        """`share` [H, W] with soft seams, softer where lids are `folded` [H, W] open."""
+        soft = cv2.GaussianBlur(cv2.erode(share, np.ones((3, 3))), (0, 0), SEAM_PX * FINE / 2)
+        if not folded.any():
+            return soft
+        radius = 1 + 2 * round(LID_SEAM_M * self.px_per_m)
+        wide = cv2.GaussianBlur(cv2.erode(share, np.ones((radius, radius))), (0, 0), LID_SEAM_M * self.px_per_m)
+        there = cv2.GaussianBlur(np.float32(folded > 0) * folded.astype(np.float32), (0, 0), LID_SEAM_M * self.px_per_m)
+        return soft + there.clip(0, 1) * (np.minimum(wide, soft) - soft)
 
     def _rim(self, buffers: MeshBuffers) -> np.ndarray:
         """Distance [H, W], fine px, of each pixel to where eyes or the inside of the mouth are seen; the line between lips
@@ -198,19 +197,20 @@ class Warp:
         fading = np.exp(-((distance / (ALONG_PX * FINE)) ** 2))[..., None]
         return grid + fading * nearest[labels]
 
-    def _share(self, vertices, after: MeshBuffers, places: np.ndarray, sampled: np.ndarray) -> np.ndarray:
-        """How far [H, W] the picture shows what is seen now."""
+    def _share(self, vertices, after: MeshBuffers, places: np.ndarray, sampled: np.ndarray, folded) -> np.ndarray:
+        """How far [H, W] the picture shows what is seen now; `folded` [H, W]: lids that it shows open."""
         x, y = (places[..., i].astype(int).clip(0, n - 1) for i, n in ((0, self.camera.width), (1, self.camera.height)))
         there = self.before.face_ids[y, x]
         same = (self.groups[there] == self.groups[after.face_ids]) & (there >= 0) & after.mask
         same &= places[..., 2] < self.before.depth[y, x] + NEAR_M
         faces = self.fitted.head.faces.numpy()
         areas = [_areas(self.camera.project(v), faces) for v in (self.vertices, vertices)]
-        ratio = (areas[0] / np.maximum(areas[1], 1e-3))[after.face_ids]
-        low, high = (np.where(self.lids, *pair)[after.face_ids] for pair in zip(LID_SHRUNK, SHRUNK, strict=True))
+        ratio = after.interpolate((areas[0] / np.maximum(areas[1], 1e-6))[:, None], faces)[..., 0]
+        low, high = (a + folded * (b - a) for a, b in zip(SHRUNK, LID_SHRUNK, strict=True))
         shown = np.clip((ratio - low) / (high - low), 0, 1)
-        skin = self.groups[after.face_ids] == SKIN
+        skin, teeth = (self.groups[after.face_ids] == kind for kind in (SKIN, TEETH))
         dirty = skin & (sampled[..., 5] < RIM_PX * FINE) & (self._rim(after) > 2 * RIM_PX * FINE)
+        dirty |= teeth & (sampled[..., 6] < RIM_PX * FINE)
         # the mesh does not know which teeth a smile shows: what lies in the mouth is taken only from where it is
         grid = np.stack(np.meshgrid(np.arange(self.camera.width), np.arange(self.camera.height)), 2) + 0.5
         stayed = np.abs(places[..., :2] - grid).max(2) < STAYED_PX * FINE
@@ -224,10 +224,11 @@ def _distance(mask: np.ndarray) -> np.ndarray:
 
 
 def _areas(pixels: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Areas [F] of triangles that face the camera, px^2; 0 for the others."""
+    """Summed areas [V] of the triangles around each vertex that face the camera, px^2."""
     a, b, c = (pixels[faces[:, i], :2] for i in range(3))
     (ux, uy), (vx, vy) = (b - a).T, (c - a).T
-    return np.maximum((uy * vx - ux * vy) / 2, 0)
+    areas = np.maximum((uy * vx - ux * vy) / 2, 0)
+    return sum(np.bincount(faces[:, i], areas, len(pixels)) for i in range(3))
 
 
 def _sample(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
