@@ -19,7 +19,8 @@ LOWEST = -0.22  # m, height down to which skin tells that nothing is worn
 BACK, HIGH = -0.10, -0.09  # m, least height of a collar at the back, and most where it is not seen
 BINS, BIN_TEXELS = 48, 12  # around the neck, and how many texels of cloth make an edge
 SLICE_M, SLICE_TEXELS = 4e-3, 4  # of height, and how many texels tell what a slice is
-STEADY = 5  # bins whose median is the collar: hair that hangs on a neck is narrower
+STEADY = 3  # bins whose median is the collar
+TALLEST = -0.07  # m, height above which no collar ends: hair or the backdrop beside a neck
 SHADES, UNLIKE = (0.5, 1.3), 0.13  # brightness of skin against its median, and the distance of other colours
 DRESSED = 0.25  # least share of cloth on neck and chest
 SOFT_M, MARGIN_M = 1.5e-3, 5e-3  # of the edge of the cloth, and above it
@@ -62,11 +63,12 @@ def find_collar(head: HeadModel, surface: Surface, albedo: np.ndarray, seen: np.
         return None
     below = clear & (y < JAW)
     tops, ended = _tops(surface.positions[below], cloth[below])
+    tall = tops > TALLEST
+    tops[tall], ended[tall] = np.nan, False
     if np.isnan(tops).all():
         return None
     heights = usual = BACK - 0.05 * (0.5 + 0.5 * np.cos(_bins()))  # lower in front
     if ended.any():
-        tops[ended] = median_filter(tops[ended], STEADY, mode="wrap")
         heights = np.interp(_bins(), _bins()[ended], tops[ended], period=2 * np.pi)
     heights = np.where(ended, heights, np.fmax(np.clip(heights, usual, HIGH), tops))
     return Collar(median_filter(heights, STEADY, mode="wrap"), colour)

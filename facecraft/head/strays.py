@@ -15,11 +15,10 @@ from facecraft.mesh.geometry import graph_laplacian, vertex_normals
 
 CHEEK = (-0.09, -0.005)  # m, heights of a cheek on the mean head
 ASIDE = 0.03  # m from the middle of the face, where it begins
-FACING = (0.65, 0.75)  # cosine from which on colours are sure
-SHADES, UNLIKE = (
-    (0.72, 1.3),
-    0.13,
-)  # of skin at the side: brightness against that beside it, and the distance of other colours
+FACING = (0.8, 0.9)  # cosine from which on colours are sure
+SHADES = (0.75, 1.28)  # brightness of skin at the side against that beside it
+EAR_SHADES = (0.45, 1.4)  # an ear has shadows of its own
+UNLIKE = 0.13  # distance of other colours in its length
 BARE_EAR = 0.5  # share of an ear that is skin when no hair covers it
 HOLLOW_M, SHADOW, RIDGE = 3e-3, 0.25, -0.5  # m, depth of the hollows of an ear; how much darker they are; of its ridges
 SMOOTHING = 12  # rounds
@@ -39,18 +38,19 @@ def find_strays(
     bare = np.zeros(len(face), bool)
     deep = np.clip((surface.facing - FACING[0]) / np.ptp(FACING), 0, 1)
     sure, is_sure = gather_colours(head, surface, albedo, weight * deep)
-    is_sure &= face & ~ears[0] & ~ears[1]
+    is_sure &= face & ~(ears[0] | ears[1])
     if not is_sure.any():
         return np.zeros(len(albedo)), bare
     laplacian = level_laplacian(head, vertices, bare)
     sure = spread_harmonically(laplacian, sure, is_sure, face, 1e-4, sure[is_sure].mean(0))
     colours, known = gather_colours(head, surface, albedo, weight)
-    alike = resembles(colours, np.maximum(sure, 0.02), SHADES, UNLIKE)
+    on_ear, beside = ears[0] | ears[1], np.maximum(sure, 0.02)
+    alike = resembles(colours, beside, SHADES, UNLIKE) | (on_ear & resembles(colours, beside, EAR_SHADES, UNLIKE))
     shares = [alike[known & ear].mean() if (known & ear).any() else np.nan for ear in ears]
     for ear, share, other in zip(ears, shares, shares[::-1], strict=True):
         bare |= ear & ((other if np.isnan(share) else share) > BARE_EAR)
     cheek = face & (np.abs(template[:, 0]) > ASIDE) & (template[:, 1] > CHEEK[0]) & (template[:, 1] < CHEEK[1])
-    strays = np.where(ears[0] | ears[1], bare, cheek) & known & ~is_sure & ~alike
+    strays = np.where(on_ear, bare, cheek) & known & ~is_sure & ~alike
     return surface.atlas.interpolate(strays[:, None].astype(float), head.faces.numpy())[:, 0], bare
 
 

@@ -77,13 +77,15 @@ def make_texture(
     strays, bare_ears = find_strays(head, vertices, surface, albedo, glimpsed)
     seen, glimpsed = seen * (1 - strays), glimpsed * (1 - strays)
     collar = find_collar(head, surface, albedo, seen)
+    covered = collar.covers(surface.positions) if collar else np.zeros(len(seen))
+    shown = seen
     if collar and not long_hair:
         astray = collar.astray(surface, albedo)
-        glimpsed = glimpsed * ~astray
+        glimpsed, shown = glimpsed * ~astray, seen * ~astray
         # the outline of the shoulders stays as the photo shows it
         seen = seen * ~(astray & face & (surface.facing < GRAZING))
     smooth = complete_colours(head, vertices, surface, albedo, glimpsed, collar, long_hair)
-    filled = _add_mirrored_detail(head, surface, albedo, seen, smooth)
+    filled = _add_mirrored_detail(head, surface, albedo, shown, smooth, covered)
     filled *= hollow_ears(head, vertices, surface, bare_ears)[:, None]
     filled *= np.where(face, _lashes(head, vertices, camera, image, surface), 1)[:, None]
     filled += hair_detail(head, surface, image, seen, long_hair)[:, None] * filled
@@ -133,9 +135,12 @@ def _lashes(head: HeadModel, vertices: np.ndarray, camera: Camera, image: np.nda
     return lash_lines(head, places, tones)
 
 
-def _add_mirrored_detail(head: HeadModel, surface: Surface, albedo, seen, smooth: np.ndarray) -> np.ndarray:
-    """Colours [n, 3] of unseen texels: the `smooth` ones [n, 3] plus what the other side shows on top of its own."""
+def _add_mirrored_detail(head: HeadModel, surface: Surface, albedo, shown, smooth, covered) -> np.ndarray:
+    """Colours [n, 3] of unseen texels: the `smooth` ones [n, 3] plus what the other side has on top of its own where it is
+    `shown` [n], skin's on skin and cloth's on what is `covered` [n] by it."""
     atlas, faces = surface.atlas, head.faces.numpy()
     other = mirror_texels(atlas, faces, head.faces_uv.numpy(), head.uvs.numpy(), head.mirror.numpy())
-    detail = atlas.spread(np.concatenate([(albedo - smooth) * seen[:, None], seen[:, None]], 1))
-    return smooth + sample_texture(detail, other)[:, :3]
+    layers = np.concatenate([(albedo - smooth) * shown[:, None], covered[:, None]], 1)
+    mirrored = sample_texture(atlas.spread(layers), other)
+    alike = 1 - np.abs(covered - mirrored[:, 3])
+    return smooth + alike[:, None] * mirrored[:, :3]
