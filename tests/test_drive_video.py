@@ -135,6 +135,24 @@ def test_teeth_beside_lips_do_not_take_their_colour(fitted):
     assert len(shown) > 20 and np.median(shown[:, 1] / shown[:, 0]) > 0.7
 
 
+def test_hair_over_the_forehead_stays_when_brows_rise(fitted):
+    """Dark hair down to the brows, bright skin below; without hair, or with hair like skin, there is no fringe."""
+    warp = Warp(fitted, views_of(fitted)[0], fitted.vertices())
+    places = warp.before.interpolate(fitted.head.template.double().numpy(), fitted.head.faces.numpy())
+    high = cv2.resize(np.float32(places[..., 1] > 0.03), warp.view.alpha.shape[::-1], interpolation=cv2.INTER_AREA)
+    vertices = pose_vertices(fitted.head, fitted.shape, weights(browInnerUp=1, browOuterUpLeft=1), NO_GAZE)
+    skin, driven = np.float32([0.8, 0.6, 0.5]), []
+    for hair in ([0.2, 0.15, 0.1], [0.78, 0.58, 0.49]):
+        rgb = high[..., None] * np.float32(hair) + (1 - high[..., None]) * skin
+        own = Warp(fitted, replace(warp.view, rgb=rgb), fitted.vertices())
+        driven.append((own.fringe, own(vertices)[..., :3] - rgb))
+    face = cv2.resize(np.float32(warp._shows(warp.before, SKIN)), high.shape[::-1]) > 0.99
+    hung = face & (high == 1) & (cv2.resize(driven[0][0], high.shape[::-1]) > 0.95)
+    assert hung.sum() > 20 and np.abs(driven[0][1][hung]).max() < 0.04
+    low = warp._shows(warp.before, SKIN) & (places[..., 1] < 0.02)
+    assert driven[0][0][low].max() < 0.05 and driven[1][0].max() == 0
+
+
 def test_a_mouth_that_hardly_opens_shows_a_dark_line_and_an_open_one_what_is_inside():
     picture = np.full((60, 60, 3), 0.9)
     for half_px, low, high in ((1, 0.2, 0.6), (12, 0.89, 0.9)):

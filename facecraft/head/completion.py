@@ -125,7 +125,7 @@ def _body_colours(
         for part, strength in ((beside, 0.02), (bare, 0.05)):
             pull[part], towards[part] = strength, face_colour
         for lids, around in zip(_lids(head), skin_beside(head), strict=True):
-            pull[lids], towards[lids] = 0.6, _usual_colour(colours[known & around], face_colour)
+            pull[lids], towards[lids] = 0.6, _shaded_like(colours[known & around], face_colour)
     body = skin & ~faces_skin & ~bare & (vertices[:, 1] < nape)
     for part in (haired, body):
         if (known & part).any():
@@ -133,12 +133,11 @@ def _body_colours(
     return spread_harmonically(laplacian, colours, known, skin, pull, towards).clip(0, 1)
 
 
-def _usual_colour(colours: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Median [3] of the darker half of colours [n, 3]: the other may be blown out, and lids lie in the shade."""
+def _shaded_like(colours: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """`colour` [3], as bright as the darker half of `colours` [n, 3]: the other may be blown out, and lids lie in the shade."""
     if len(colours) == 0:
-        return otherwise
-    tones = colours @ LUMINANCE
-    return np.median(colours[tones <= np.median(tones)], 0)
+        return colour
+    return colour * np.percentile(colours @ LUMINANCE, 25) / max(colour @ LUMINANCE, 1e-3)
 
 
 def _is_near_ears(head: HeadModel) -> np.ndarray:

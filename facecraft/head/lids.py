@@ -19,10 +19,7 @@ LID_RIMS = (
 SHUT = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
 MOVED_M = 1e-3  # what a blink moves further is lid
 UNFOLDED = (0.35, 0.7)  # area of a lid in the photo over that of the shut one at which it shows too little, enough
-BESIDE_M, BROW_M = (
-    (0.019, 0.03),
-    0.004,
-)  # distances from the eyeball's middle, and height over it, of skin around the eye
+BESIDE_M, BROW_M = (0.019, 0.03), 4e-3  # from the eyeball's middle, and height over it, of skin around the eye
 RIM_POINTS = 48
 LASH_TONES = (0.15, 0.35)  # darkest and lightest lashes of a shut eye, against the lid
 LASH_REACH_M = 1.5e-3  # where the photo shows them, from the rim

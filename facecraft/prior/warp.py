@@ -17,6 +17,7 @@ from facecraft.head.surface import SKIN_REGIONS
 from facecraft.head.texture import render_textured
 from facecraft.mesh.light import shade, shading_normals
 from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
+from facecraft.prior.fringe import find_fringe
 from facecraft.prior.lids import draw_lashes, shut_shares, unfold_lids
 from facecraft.prior.mouth import close_slit, shade_beside, shade_mouth
 from facecraft.views import View
@@ -33,6 +34,7 @@ RIM_PX = 1.5  # skin this close to eyes and mouth has their colours in it
 LIP_LINE_M = 2e-3  # lips this close touch
 SEAM_PX, MATCH_PX = 1.5, 8.0  # softness of seams, and how far colours are drawn to the picture's
 STAYED_PX = 1.0
+HAIRY = ("face", "scalp_neck")
 EDGE_PX = 1.5  # a picture's soft edge is this wide
 ALONG_PX = 12.0  # how far beside the mesh the picture moves with it
 SKIN, EYES, TEETH, MOUTH = range(4)
@@ -100,6 +102,17 @@ class Warp:
         return np.dstack([rgba, _distance(self.before.mask), self._rim(self.before), skin, shading])
 
     @cached_property
+    def fringe(self) -> np.ndarray:
+        """How far [H, W] hair hangs over the face."""
+        head = self.fitted.head
+        rest = self.before.interpolate(head.template.double().numpy(), head.faces.numpy())
+        regions = [
+            self._shows(self.before, SKIN) & head.faces_of((name,)).numpy()[self.before.face_ids] for name in HAIRY
+        ]
+        colours = self.picture[..., :3] / self.picture[..., 7:]
+        return find_fringe(colours, self.picture[..., 3], *regions, rest, self.px_per_m)
+
+    @cached_property
     def backdrop(self) -> np.ndarray:
         """What is beside and behind the mesh [H, W, 4]: behind it, the nearest that is seen beside it."""
         beside = self.picture[..., 4] > EDGE_PX * FINE
@@ -141,6 +154,7 @@ class Warp:
         pixels = self.camera.project(points)[:, :2]
         lashes = draw_lashes(pixels, shut, self.lash_tones, share.shape[:2], self.px_per_m)
         inside[..., :3] *= lashes[..., None]
+        inside += self.fringe[..., None] * (self.picture[..., :4] - inside)
         # beside the mesh the picture goes on as far as it can be told from the mesh's own soft edge
         edge = (_distance(after.mask) < EDGE_PX * FINE) & (sampled[..., 4] > 0.5)
         kept = edge | (sampled[..., 4] > EDGE_PX * FINE)

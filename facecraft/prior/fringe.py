@@ -1,0 +1,46 @@
+"""Hair that hangs over the forehead in a picture: brows move below it, it stays."""
+
+import cv2
+import numpy as np
+
+LOWEST_M = 0.006  # height on the mean head down to which hair may hang: below are lids and lashes
+SKIN_M, MIDDLE_M = (-0.06, -0.01), 0.045  # heights of cheeks, whose colour is skin's; how far from the middle
+CROWN_M = 0.06  # height above which the scalp shows hair
+SHADES, HUES = 0.35, 0.06  # how much, as logarithms, brightness and balance of colours vary within hair and within skin
+UNLIKE = 1.5  # of these: hair that differs less from skin cannot be told from it
+THINNEST_M = 4e-3  # wisps are left to the skin, and brows that touch hair are not torn out with it
+SOFT_M = 0.8e-3
+FEWEST_PX = 50
+
+
+def find_fringe(
+    colours: np.ndarray,  # [H, W, 3] without shading
+    alpha: np.ndarray,  # [H, W]
+    face: np.ndarray,  # [H, W] bool: where the face is
+    scalp: np.ndarray,  # [H, W] bool: where the scalp is
+    rest: np.ndarray,  # [H, W, 3] m, where that is on the mean head
+    px_per_m: float,
+) -> np.ndarray:
+    """How far [H, W] a picture shows hair of the scalp over the face, above LOWEST_M; 0 where hair is like skin or none is seen."""
+    solid, height = alpha > 0.9, rest[..., 1]
+    cheeks = face & solid & (height > SKIN_M[0]) & (height < SKIN_M[1]) & (np.abs(rest[..., 0]) < MIDDLE_M)
+    crown = scalp & solid & (height > CROWN_M)
+    if min(cheeks.sum(), crown.sum()) < FEWEST_PX:
+        return np.zeros_like(alpha, np.float32)
+    tones = _tones(colours)
+    skin, hair = np.median(tones[cheeks], 0), np.median(tones[crown], 0)
+    if ((hair - skin) ** 2).sum() < UNLIKE**2:
+        return np.zeros_like(alpha, np.float32)
+    hairy = ((tones - hair) ** 2).sum(2) < ((tones - skin) ** 2).sum(2)
+    hairy &= (face | scalp) & (height > LOWEST_M)
+    size = 1 + 2 * max(1, round(THINNEST_M * px_per_m / 2))
+    thick = cv2.morphologyEx(hairy.astype(np.uint8), cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+    _, labels = cv2.connectedComponents(thick)
+    grown = np.isin(labels, np.setdiff1d(labels[scalp & (thick > 0)], 0)) & face
+    return cv2.GaussianBlur(grown.astype(np.float32), (0, 0), SOFT_M * px_per_m)
+
+
+def _tones(colours: np.ndarray) -> np.ndarray:
+    """Brightness and the balance of colours [H, W, 3], in SHADES and HUES."""
+    red, green, blue = np.moveaxis(np.log(colours.clip(0.03, None)), -1, 0)
+    return np.dstack([(red + green + blue) / 3 / SHADES, (red - green) / HUES, (blue - green) / HUES])
