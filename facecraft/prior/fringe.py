@@ -1,14 +1,20 @@
 """Hair that hangs over the forehead in a picture: brows move below it, it stays."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
+from scipy.spatial import KDTree
 
 LOWEST_M = 0.006  # height on the mean head down to which hair may hang: below are lids and lashes
 SKIN_M, MIDDLE_M = (-0.06, -0.01), 0.045  # heights of cheeks, whose colour is skin's; how far from the middle
 CROWN_M = 0.06  # height above which the scalp shows hair
 SHADES, HUES = 0.35, 0.06  # how much, as logarithms, brightness and balance of colours vary within hair and within skin
 UNLIKE = 1.5  # of these: hair that differs less from skin cannot be told from it
-THINNEST_M = 4e-3  # wisps are left to the skin, and brows that touch hair are not torn out with it
+THINNEST_M, THICK_M = 4e-3, 10e-3  # wisps are left to the skin; near brows, which touch hair, all but thick hair is
+BROWS = ((70, 63, 105, 66, 107), (46, 53, 52, 65, 55), (300, 293, 334, 296, 336), (276, 283, 282, 295, 285))
+"""Landmarks of the upper and the lower rims of brows, right and left."""
+NEAR_BROWS_M = 6e-3
 SOFT_M = 0.8e-3
 FEWEST_PX = 50
 
@@ -19,6 +25,7 @@ def find_fringe(
     face: np.ndarray,  # [H, W] bool: where the face is
     scalp: np.ndarray,  # [H, W] bool: where the scalp is
     rest: np.ndarray,  # [H, W, 3] m, where that is on the mean head
+    landmarks: np.ndarray,  # [478, 3] of the mean head, m
     px_per_m: float,
 ) -> np.ndarray:
     """How far [H, W] a picture shows hair of the scalp over the face, above LOWEST_M; 0 where hair is like skin or none is seen."""
@@ -33,11 +40,19 @@ def find_fringe(
         return np.zeros_like(alpha, np.float32)
     hairy = ((tones - hair) ** 2).sum(2) < ((tones - skin) ** 2).sum(2)
     hairy &= (face | scalp) & (height > LOWEST_M)
-    size = 1 + 2 * max(1, round(THINNEST_M * px_per_m / 2))
-    thick = cv2.morphologyEx(hairy.astype(np.uint8), cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
-    _, labels = cv2.connectedComponents(thick)
-    grown = np.isin(labels, np.setdiff1d(labels[scalp & (thick > 0)], 0)) & face
+    brows = np.concatenate([np.linspace(a, b, 4) for rim in BROWS for a, b in pairwise(landmarks[list(rim)])])
+    by_brow = np.zeros_like(hairy)
+    by_brow[hairy] = np.isfinite(KDTree(brows).query(rest[hairy], distance_upper_bound=NEAR_BROWS_M)[0])
+    hung = np.where(by_brow, _thicker(hairy, THICK_M * px_per_m), _thicker(hairy, THINNEST_M * px_per_m))
+    _, labels = cv2.connectedComponents(hung)
+    grown = np.isin(labels, np.setdiff1d(labels[scalp & (hung > 0)], 0)) & face
     return cv2.GaussianBlur(grown.astype(np.float32), (0, 0), SOFT_M * px_per_m)
+
+
+def _thicker(mask: np.ndarray, width_px: float) -> np.ndarray:
+    """Where [H, W], 0 or 1, the mask is at least so wide."""
+    size = 1 + 2 * max(1, round(width_px / 2))
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
 
 
 def _tones(colours: np.ndarray) -> np.ndarray:

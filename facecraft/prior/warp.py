@@ -110,7 +110,8 @@ class Warp:
             self._shows(self.before, SKIN) & head.faces_of((name,)).numpy()[self.before.face_ids] for name in HAIRY
         ]
         colours = self.picture[..., :3] / self.picture[..., 7:]
-        return find_fringe(colours, self.picture[..., 3], *regions, rest, self.px_per_m)
+        landmarks = head.landmarks(head.vertices())[0].double().numpy()
+        return find_fringe(colours, self.picture[..., 3], *regions, rest, landmarks, self.px_per_m)
 
     @cached_property
     def backdrop(self) -> np.ndarray:
