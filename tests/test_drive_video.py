@@ -158,8 +158,9 @@ def test_a_mouth_that_hardly_opens_shows_a_dark_line_and_an_open_one_what_is_ins
     for half_px, low, high in ((1, 0.2, 0.6), (12, 0.89, 0.9)):
         inside = np.zeros((60, 60), bool)
         inside[30 - half_px : 30 + half_px, 10:50] = True
-        shown = close_slit(picture, inside, ~inside, 2000.0)
-        assert low < shown[30, 30].mean() <= high and np.array_equal(shown[~inside], picture[~inside])
+        teeth, tongue = (close_slit(picture, inside, upper, ~inside, 2000.0) for upper in (inside, ~inside))
+        assert low < teeth[30, 30].mean() <= high and tongue[30, 30].mean() <= teeth[30, 30].mean()
+        assert np.array_equal(teeth[~inside], picture[~inside])
 
 
 def test_gaps_between_teeth_are_closed_and_a_missing_row_is_not():

@@ -11,7 +11,7 @@ from facecraft.mesh.atlas import make_atlas
 
 HIDDEN = ("mouth_socket", "gums", "tongue", "teeth_lower")
 SHADE_M, SHADE_TONE = 3e-3, 0.5  # how far lips shade teeth that are painted, and their tone beside the lips
-SLIT_M, NEARBY_M = 1.3e-3, 5e-3  # half the distance of lips which show what is between them, as far away as it counts
+SLIT_M, DEEP_M, NEARBY_M = 1.3e-3, 5e-3, 5e-3  # half the distance of lips that shows teeth, the tongue; where it counts
 LINE_TONE = 0.4  # of the dark line between lips that hardly part, against them
 GAP_M, GAP_TONE = 1.6e-3, 0.6  # width of gaps between teeth that are closed, and their tone against the teeth
 
@@ -55,14 +55,15 @@ def shade_beside(painted: np.ndarray, inner: np.ndarray, skin: np.ndarray, tone:
 def close_slit(
     picture: np.ndarray,  # [H, W, 3]
     inside: np.ndarray,  # [H, W] bool: teeth and all that lies behind
+    teeth: np.ndarray,  # [H, W] bool: the upper ones
     lips: np.ndarray,  # [H, W] bool: skin
     px_per_m: float,
 ) -> np.ndarray:
-    """`picture` with a dark line of the lips' own hue where they hardly part: no light falls between them."""
+    """`picture`, darker and of the lips' own hue where they hardly part: little light falls between them."""
     if not inside.any():
         return picture
     half = cv2.dilate(np.where(inside, _depth(lips), 0).astype(np.float32), _disc(NEARBY_M * px_per_m))
-    parted = (half / (SLIT_M * px_per_m)).clip(0, 1) ** 2
+    parted = (half / (np.where(teeth, SLIT_M, DEEP_M) * px_per_m)).clip(0, 1) ** 2
     sums = cv2.GaussianBlur(np.dstack([picture, np.ones_like(lips)]) * lips[..., None], (0, 0), NEARBY_M * px_per_m / 2)
     lip = sums[..., :3] / np.maximum(sums[..., 3:], 1e-4)
     line = LINE_TONE * lip**2 / np.maximum(lip.max(2, keepdims=True), 1e-4)  # light that came off lips twice

@@ -151,7 +151,9 @@ class Warp:
         share = self._soften(share, folded)[..., None]
         inside = np.concatenate([share * sampled[..., :3] + (1 - share) * painted, np.ones_like(share)], 2)
         inside[..., 3:] = share * sampled[..., 3:4] + 1 - share
-        inside[..., :3] = close_slit(inside[..., :3], np.isin(group, (TEETH, MOUTH)), skin, self.px_per_m)
+        inside[..., :3] = close_slit(
+            inside[..., :3], np.isin(group, (TEETH, MOUTH)), group == TEETH, skin, self.px_per_m
+        )
         pixels = self.camera.project(points)[:, :2]
         lashes = draw_lashes(pixels, shut, self.lash_tones, share.shape[:2], self.px_per_m)
         inside[..., :3] *= lashes[..., None]
