@@ -2,7 +2,7 @@
 
 When a quarter of a face is covered, the detector draws all of it wrong (benchmarks/fit.py --occlude), not only the part that
 it guesses. So what covers the face (facecraft.head.cover) is painted over with the fitted head in average skin under the
-photo's light, and landmarks are read once more; again, until they stay. Those that lie on the cover are left out, and so are its
+photo's light, and landmarks are read once more, six times over. Those that lie on the cover are left out, and so are its
 colours.
 """
 
@@ -29,8 +29,8 @@ SURE = 0.5  # how likely a covered pixel is
 LEAST, MOST = 0.05, 0.8  # of the landmarks: fewer do not mislead the detector, with more there is no face to be seen
 SPREAD_HEIGHTS = 0.03  # of the cover, in heights of the face: a rim of it that is left draws the detector
 EDGE_HEIGHTS = 0.02  # softness of the paint's edge, in heights of the face
-ROUNDS, STILL = 6, 0.004  # of painting, and when landmarks stay: mean way in heights of the face
-AHEAD = 0.6  # how much further landmarks are moved than they went: each round goes only a part of the way
+ROUNDS, SETTLED = 6, 3  # of painting, and the last of them, whose readings waver around one place
+AHEAD = 0.6  # how much further landmarks are moved before than they went: each round goes only a part of the way
 BACKDROP = 0.5
 HAIRY = 0.3  # how far a colour is from paint where hair or an eye is in the way
 LIGHT_ROUNDS, LIGHT_PIXELS = 4, 4000
@@ -42,7 +42,8 @@ def uncover(head: HeadModel, photo: Photo, camera: Camera) -> Photo:
     seen = _mark(photo, photo.landmarks)
     if seen is None:
         return photo
-    for _ in range(ROUNDS):
+    readings = []
+    for number in range(ROUNDS):
         fit = fit_landmarks(head, seen.landmarks, camera, hidden=seen.hidden)
         height = np.ptp(seen.landmarks[:, 1])
         painted = _paint_over(head, seen, fit, EDGE_HEIGHTS * height)
@@ -50,12 +51,15 @@ def uncover(head: HeadModel, photo: Photo, camera: Camera) -> Photo:
         face = find_landmarks(painted, box, 0.3)
         if face is None:
             break
-        moves = (1 + AHEAD) * (face.landmarks - seen.landmarks)
-        ahead = seen.landmarks + moves
-        seen = _mark(photo, ahead) or replace(seen, landmarks=ahead)
-        if np.linalg.norm(moves[:, :2], axis=1).mean() < STILL * height:
-            break
-    return seen
+        readings.append(face.landmarks)
+        ahead = AHEAD if number < ROUNDS - SETTLED else 0
+        seen = _move(photo, seen, face.landmarks + ahead * (face.landmarks - seen.landmarks))
+    return _move(photo, seen, np.mean(readings[-SETTLED:], 0)) if readings else seen
+
+
+def _move(photo: Photo, seen: Photo, landmarks: np.ndarray) -> Photo:
+    """The photo as it is `seen` with other landmarks [478, 3] px."""
+    return _mark(photo, landmarks) or replace(seen, landmarks=landmarks)
 
 
 def _mark(photo: Photo, landmarks: np.ndarray) -> Photo | None:
