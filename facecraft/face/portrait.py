@@ -25,8 +25,8 @@ RISE = 0.1
 """How far the middle of the crop is above the middle of the face, in face heights: there is more above a face than below."""
 MARGIN = 0.12
 """Room kept between hair and the edge of the crop, in face heights."""
-PRIOR_FOCAL = 2.2
-"""Focal length of a photo without EXIF, in sides of the normal crop: the camera is then 1.1 m from the face."""
+PRIOR_FOCAL = 2.75
+"""Focal length of a photo without EXIF, in sides of the normal crop: the camera is then 1.4 m from the face."""
 BLURRED = 0.01
 """Sharpness of a face scaled to 128 px under which a photo counts as blurred: a blur of about 1 % of the face's height."""
 FACE_HEIGHT_M = 0.177
