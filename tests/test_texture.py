@@ -4,10 +4,12 @@ from photographed_head import HAIR, MARK, SKIN, photograph
 from scipy.sparse import csr_matrix
 
 from facecraft.head.completion import spread_harmonically
+from facecraft.head.interior import TONGUE, paint_interior
+from facecraft.head.model import load_head
 from facecraft.head.texture import make_texture, render_textured
 from facecraft.mesh.atlas import make_atlas, mirror_texels, sample_texture
 from facecraft.mesh.geometry import graph_laplacian
-from facecraft.mesh.light import fit_light, harmonics, shade
+from facecraft.mesh.light import LUMINANCE, fit_light, harmonics, shade
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,14 @@ def test_mirrored_texels_show_the_other_side():
     error = np.linalg.norm(shown * [-1, 1, 1] - points, axis=1)
     assert np.median(error) < 5e-4
     assert np.percentile(error, 95) < 4e-3
+
+
+@pytest.mark.parametrize(("skin", "tongue"), [(0.1, 0.1), (0.8, TONGUE @ LUMINANCE)])
+def test_a_tongue_does_not_glow_in_a_dark_photo(skin, tongue):
+    head = load_head()
+    atlas = make_atlas(head.uvs.numpy(), head.faces_uv.numpy(), 128)
+    regions = head.face_regions.numpy()[atlas.faces]
+    seen = (regions == head.region_names.index("face")).astype(float)
+    colours = paint_interior(head, atlas, regions, skin * np.array([1.2, 0.95, 0.9]) * seen[:, None], seen)
+    painted = colours[regions == head.region_names.index("tongue")] @ LUMINANCE
+    assert 0.7 * tongue < painted.max() < 1.05 * tongue

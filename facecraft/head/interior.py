@@ -4,6 +4,7 @@ import numpy as np
 
 from facecraft.head.model import HeadModel
 from facecraft.mesh.atlas import Atlas
+from facecraft.mesh.light import LUMINANCE
 
 SCLERA = np.array([0.80, 0.77, 0.74])
 PUPIL = np.array([0.03, 0.03, 0.03])
@@ -29,7 +30,8 @@ def paint_interior(
     trust = np.clip(seen, 0, 1)[:, None]
 
     places = atlas.interpolate(head.template.double().numpy(), head.faces.numpy())
-    vividness = _vividness(colours[(regions == names.index("face")) & (seen > 0.5)])
+    skin = colours[(regions == names.index("face")) & (seen > 0.5)]
+    vividness = _vividness(skin)
     powers = 1 + REDDER * vividness * np.array([0, 1, 1])
     dim = _fade(places[:, 2:], LIPS_M, THROAT_M) ** 2 * (1 - DARKEST) + DARKEST
     along = _fade(places[:, 2:], TIP_M, ROOT_M) * (1 - DARKEST) + DARKEST
@@ -43,7 +45,7 @@ def paint_interior(
     tooth = _own_tone(TOOTH, colours, seen * teeth)
     for name, colour in {"teeth_upper": tooth, "teeth_lower": tooth, "gums": GUM, "mouth_socket": CAVITY}.items():
         paint(name, colour, dim)
-    paint("tongue", TONGUE, along)
+    paint("tongue", _no_brighter(TONGUE, skin), along)
     for side in ("L", "R"):
         paint(f"eye_socket_{side}", SOCKET, np.ones_like(dim))
         here = regions == names.index(f"eyeball_{side}")
@@ -62,6 +64,13 @@ def _vividness(skin: np.ndarray) -> float:
         return 1.0
     spread = np.ptp(skin, axis=1) / np.maximum(skin.max(1), 1e-3)
     return float(np.clip(np.median(spread) / 0.15, 0, 1))
+
+
+def _no_brighter(colour: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """A colour at most as bright as the seen skin [n, 3]: in a dark photo a tongue would glow."""
+    if len(skin) == 0:
+        return colour
+    return colour * min(1, np.median(skin @ LUMINANCE) / (colour @ LUMINANCE))
 
 
 def _toned(colour: np.ndarray, vividness: float) -> np.ndarray:
