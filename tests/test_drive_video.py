@@ -15,7 +15,7 @@ from facecraft.frames import load_frames
 from facecraft.head.fit import pose_vertices
 from facecraft.head.fitted import FittedHead
 from facecraft.head.lids import LID_RIMS, lash_tones
-from facecraft.head.model import load_head
+from facecraft.head.model import landmark_points, load_head
 from facecraft.head.texture import Texture, render_textured
 from facecraft.prior.drive import choose_moments, drive_views, frontal_views, perform_before_camera
 from facecraft.prior.lids import draw_lashes, shut_shares
@@ -99,12 +99,12 @@ def test_lids_that_shut_hide_what_the_photo_shows_of_eyes_and_lashes(fitted, sli
 
 def test_lashes_come_down_with_the_lid_and_are_as_dark_as_in_the_photo(fitted):
     warp = Warp(fitted, views_of(fitted)[0], fitted.vertices())
-    still, size = warp._landmarks(fitted.vertices()), (warp.camera.height, warp.camera.width)
+    still, size = landmark_points(warp.fitted.head, fitted.vertices()), (warp.camera.height, warp.camera.width)
     assert (shut_shares(still, still) == 0).all()
     heights = []
     for blink in (0.5, 1.0):
         vertices = pose_vertices(fitted.head, fitted.shape, weights(eyeBlinkLeft=blink), NO_GAZE)
-        points = warp._landmarks(vertices)
+        points = landmark_points(warp.fitted.head, vertices)
         shut = shut_shares(points, still)
         assert shut[0] == 0 and abs(shut[1] - blink) < 0.25
         dark = draw_lashes(warp.camera.project(points)[:, :2], shut, np.array([0.3, 0.3]), size, warp.px_per_m)

@@ -13,7 +13,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 
 from facecraft.head.collar import Collar
-from facecraft.head.lids import skin_beside
+from facecraft.head.lids import eyeball_middles, skin_beside
 from facecraft.head.model import HeadModel
 from facecraft.head.silhouette import LATITUDE_M, NECK_BASE, SKULL, ear_vertices, latitudes
 from facecraft.head.surface import SKIN_REGIONS, Surface
@@ -25,11 +25,8 @@ LID_REACH = 0.024  # m around the middle of an eyeball
 EAR_REACH = 0.015  # m around an ear
 EAR_LOBE = -0.075  # m, height above which skin and hair do not mix
 NAPE = -0.05  # m, height down to which hair grows at the back
-OVERLAP, TUFT_M, NAPE_SOFT_M = (
-    0.025,
-    3e-3,
-    6e-3,
-)  # m, how far hair and skin go on beneath each other there, and its edge
+OVERLAP = 0.025  # m, how far hair and skin go on beneath each other there
+TUFT_M, NAPE_SOFT_M = 3e-3, 6e-3  # of the edge between them
 CHEEK = 0.0  # m, height below which a face is skin
 EQUATOR = np.pi / 2  # latitude of the ears
 LATITUDE_SPAN = 0.12  # rad over which a colour is a level's
@@ -58,10 +55,11 @@ def complete_colours(
 
 def _skin_and_hair(head: HeadModel, vertices, surface: Surface, albedo, weight, bottom: float) -> np.ndarray:
     """Colours [n, 3] of skin and hair, which ends at the nape in tufts; the neck from there down to `bottom` is skin."""
+    colours, known = gather_colours(head, surface, albedo, weight)
+    # an ear that stands out more than the head's is seen there
+    known &= ~(head.vertices_of(("scalp_neck",)).numpy() & _is_near_ears(head))
     above, below = (
-        surface.atlas.interpolate(
-            _body_colours(head, vertices, surface, albedo, weight, nape, bottom), head.faces.numpy()
-        )
+        surface.atlas.interpolate(_body_colours(head, vertices, colours, known, nape, bottom), head.faces.numpy())
         for nape in (NAPE - OVERLAP, NAPE + OVERLAP)
     )
     tufts = TUFT_M * _strand_noise(_arc_around(surface.positions), np.zeros(len(above)))
@@ -97,18 +95,15 @@ def _cloth_colours(head: HeadModel, vertices, surface: Surface, albedo, weight) 
     return spread_harmonically(laplacian, colours, known, skin, 0.01, towards).clip(0, 1)
 
 
-def _body_colours(
-    head: HeadModel, vertices, surface: Surface, albedo, weight, nape: float, bottom: float
-) -> np.ndarray:
-    """Colours [V, 3] of skin and hair, which ends at the height `nape`; the unseen neck from there to `bottom` is skin."""
-    colours, known = gather_colours(head, surface, albedo, weight)
-    count = len(colours)
+def _body_colours(head: HeadModel, vertices, colours, known, nape: float, bottom: float) -> np.ndarray:
+    """Colours [V, 3] of skin and hair, which ends at the height `nape`, by those that are `known` [V] bool; the unseen neck
+    from there to `bottom` is skin."""
+    count, colours = len(colours), colours.copy()
     skin = np.zeros(count, bool)
     skin[head.faces.numpy()[head.faces_of(SKIN_REGIONS).numpy()]] = True  # rims of lids and lips end at other parts
     scalp = head.vertices_of(("scalp_neck",)).numpy()
     haired = scalp & (vertices[:, 1] > nape)
     bare = scalp & ~haired & (vertices[:, 1] > bottom)
-    known &= ~(scalp & _is_near_ears(head))  # an ear that stands out more than the head's is seen there
     laplacian = level_laplacian(head, vertices, bare)
     mirror = head.mirror.numpy()
     both = known & known[mirror] & skin
@@ -116,7 +111,7 @@ def _body_colours(
     difference = spread_harmonically(laplacian, difference, both, skin, UNLIKE)
     borrowed = ~known & known[mirror] & skin
     colours[borrowed] = (colours[mirror] + difference)[borrowed]
-    known |= borrowed
+    known = known | borrowed
     faces_skin = head.vertex_regions.numpy() == head.region_names.index("face")
     pull, towards = np.full(count, 1e-6), np.tile(colours[known].mean(0) if known.any() else 0.5, (count, 1))
     beside = faces_skin & (vertices[:, 1] < CHEEK)
@@ -150,8 +145,7 @@ def _is_near_ears(head: HeadModel) -> np.ndarray:
 def _lids(head: HeadModel) -> list[np.ndarray]:
     """Vertices [V] bool of the skin on the right and the left eye."""
     template, face = head.template.double().numpy(), head.vertices_of(("face",)).numpy()
-    middles = [template[head.vertices_of((f"eyeball_{side}",)).numpy()].mean(0) for side in "RL"]
-    return [face & (np.linalg.norm(template - middle, axis=1) < LID_REACH) for middle in middles]
+    return [face & (np.linalg.norm(template - middle, axis=1) < LID_REACH) for middle in eyeball_middles(head)]
 
 
 def _colour_by_latitude(vertices: np.ndarray, colours: np.ndarray, known: np.ndarray, where: np.ndarray, nape=NAPE):

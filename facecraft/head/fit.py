@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from facecraft.camera import Camera
 from facecraft.head.belief import expression_belief
 from facecraft.head.joint import damped_step, forgive_shape, join_equations, place_unknowns
-from facecraft.head.model import HeadModel
+from facecraft.head.model import HeadModel, landmark_points
 from facecraft.head.noise import landmark_noise
 
 OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
@@ -111,9 +111,7 @@ class LandmarkProblem:
         """Landmarks in camera coordinates [478, 3]."""
         shape, expression, gaze = np.split(state.code, [self.K, self.K + self.E])
         vertices = pose_vertices(self.head, shape, expression, gaze.reshape(2, 2))
-        corners = vertices[self.head.faces[self.head.landmark_faces].numpy()]
-        points = np.einsum("lkd,lk->ld", corners, self.head.landmark_barycentrics.double().numpy())
-        return points @ state.rotation.T + state.translation
+        return landmark_points(self.head, vertices) @ state.rotation.T + state.translation
 
     def residuals(self, points: np.ndarray) -> np.ndarray:
         """Reprojection errors [478, 2] px."""

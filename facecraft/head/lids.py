@@ -40,12 +40,17 @@ def unfolded_share(head: HeadModel, vertices: np.ndarray, camera: Camera) -> np.
     return np.where(lid, share.clip(0, 1), 1.0)
 
 
+def eyeball_middles(head: HeadModel) -> list[np.ndarray]:
+    """Middles [3] of the right and the left eyeball of the mean head, m."""
+    template = head.template.double().numpy()
+    return [template[head.vertices_of((f"eyeball_{side}",)).numpy()].mean(0) for side in "RL"]
+
+
 def skin_beside(head: HeadModel) -> list[np.ndarray]:
     """Vertices [V] bool of the skin below and beside the right and the left eye."""
     template, face = head.template.double().numpy(), head.vertices_of(("face",)).numpy()
     out = []
-    for side in "RL":
-        middle = template[head.vertices_of((f"eyeball_{side}",)).numpy()].mean(0)
+    for middle in eyeball_middles(head):
         away = np.linalg.norm(template - middle, axis=1)
         out.append(face & (away > BESIDE_M[0]) & (away < BESIDE_M[1]) & (template[:, 1] < middle[1] + BROW_M))
     return out

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -157,3 +158,9 @@ def rotations_from_axis_angles(
     first = torch.sinc(angles / torch.pi)
     second = 0.5 * torch.sinc(angles / (2 * torch.pi)) ** 2
     return torch.eye(3, dtype=vectors.dtype, device=vectors.device) + first * cross + second * (cross @ cross)
+
+
+def landmark_points(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
+    """`HeadModel.landmarks` of one head with `vertices` [V, 3] in numpy [478, 3], in double precision."""
+    corners = vertices[head.faces[head.landmark_faces].numpy()]
+    return np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())

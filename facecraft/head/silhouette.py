@@ -17,7 +17,7 @@ from skimage.morphology import disk
 
 from facecraft.camera import Camera
 from facecraft.head.fit import OVAL
-from facecraft.head.model import HeadModel
+from facecraft.head.model import HeadModel, landmark_points
 from facecraft.head.surface import SKIN_REGIONS
 from facecraft.mesh.geometry import graph_laplacian
 from facecraft.mesh.raster import rasterize_mesh
@@ -171,9 +171,7 @@ def _find_ear(head: HeadModel, laplacian, held: np.ndarray, side: int) -> _Ear:
 
 def _held(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
     """1 inside the face's outline and on everything that is not outer skin, falling to 0 within 25 mm outside."""
-    corners = vertices[head.faces[head.landmark_faces].numpy()]
-    points = np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
-    outline = points[list(OVAL)]
+    outline = landmark_points(head, vertices)[list(OVAL)]
     in_face = points_in_poly(vertices[:, :2], outline[:, :2]) & (vertices[:, 2] > outline[:, 2].min() - 0.02)
     distance = np.linalg.norm(vertices[:, None] - outline[None], axis=2).min(1)
     held = np.where(in_face, 1.0, np.clip(1 - distance / 0.025, 0, 1))

@@ -33,7 +33,7 @@ def find_strays(
 ) -> tuple[np.ndarray, np.ndarray]:
     """How surely texels [n] of cheeks and bare ears show something else, 0..1; and vertices [V] bool of the ears that are bare."""
     template = head.template.double().numpy()
-    face = head.vertex_regions.numpy() == head.region_names.index("face")
+    face = head.vertices_of(("face",)).numpy()
     ears = [ear_vertices(head, side) for side in (1, -1)]
     bare = np.zeros(len(face), bool)
     deep = np.clip((surface.facing - FACING[0]) / np.ptp(FACING), 0, 1)
@@ -60,6 +60,6 @@ def hollow_ears(head: HeadModel, vertices: np.ndarray, surface: Surface, bare: n
     for _ in range(SMOOTHING):
         smooth = smooth - 0.5 * (laplacian @ smooth)
     depth = ((smooth - vertices) * vertex_normals(smooth, head.faces.numpy())).sum(1)
-    bare = bare & (head.vertex_regions.numpy() == head.region_names.index("face"))  # not the skull behind
+    bare = bare & head.vertices_of(("face",)).numpy()  # not the skull behind
     dark = bare * SHADOW * np.clip(depth / HOLLOW_M, RIDGE, 1)
     return 1 - surface.atlas.interpolate(dark[:, None], head.faces.numpy())[:, 0]

@@ -27,9 +27,7 @@ class Surface:
     shading_normals: np.ndarray  # [n, 3]
     pixels: np.ndarray  # [n, 2] where the photo shows it
     facing: np.ndarray  # [n] cosine between normal and ray to the camera, 0 where hidden
-    border_px: (
-        np.ndarray
-    )  # [n] how far the photo shows skin from eyes and mouth interior, and this from skin; else large
+    border_px: np.ndarray  # [n] how far the photo shows skin from eyes and mouth interior, this from skin; else large
     regions: np.ndarray  # [n]
 
 

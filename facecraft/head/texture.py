@@ -17,7 +17,7 @@ from facecraft.head.completion import complete_colours, hair_detail
 from facecraft.head.highlights import find_highlights
 from facecraft.head.interior import paint_interior
 from facecraft.head.lids import lash_lines, lash_tones, unfolded_share
-from facecraft.head.model import HeadModel
+from facecraft.head.model import HeadModel, landmark_points
 from facecraft.head.strays import find_strays, hollow_ears
 from facecraft.head.surface import Surface, locate_surface
 from facecraft.mesh.atlas import mirror_texels, sample_pixels, sample_texture
@@ -25,10 +25,7 @@ from facecraft.mesh.light import LUMINANCE, fit_light, shade, shading_normals
 from facecraft.mesh.paint import paint_mesh
 from facecraft.mesh.raster import rasterize_mesh
 
-LASHES_PX = (
-    1.0,
-    3.5,
-)  # skin this close to an eye or an open mouth is not trusted, then fully; nor are teeth close to lips
+LASHES_PX = (1.0, 3.5)  # skin this close to eyes or an open mouth, and teeth to lips, are not trusted, then fully
 RIM = (0.005, 0.02)  # of the picture's height: a face's colour spreads from inside of its rim, which the backdrop tints
 PAINT_PX = (3.0, 7.0)  # the same for colours that spread to hidden skin: no lashes and no make-up on closed lids
 
@@ -128,8 +125,7 @@ def _estimate_light(head: HeadModel, surface: Surface, photo: np.ndarray, seen: 
 
 def _lashes(head: HeadModel, vertices: np.ndarray, camera: Camera, image: np.ndarray, surface: Surface) -> np.ndarray:
     """Factors [n] of lashes as dark as those in the photo."""
-    corners = vertices[head.faces[head.landmark_faces].numpy()]
-    pixels = camera.project(np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy()))
+    pixels = camera.project(landmark_points(head, vertices))
     tones = lash_tones(image, pixels[:, :2], camera.fx / pixels[:, 2].mean())
     places = surface.atlas.interpolate(head.template.double().numpy(), head.faces.numpy())
     return lash_lines(head, places, tones)

@@ -8,10 +8,8 @@ from facecraft.head.lids import LID_RIMS, RIM_POINTS, smooth_line
 LID_BLUR_M = 3e-3  # how smooth an unfolded lid is
 OTHER_TONE = 0.25  # as a logarithm: skin that differs so much from the skin around it is none
 ENOUGH = 0.03  # share of the pixels around that must show skin for its colour to be taken from there alone
-SUNK = (
-    0.1,
-    0.45,
-)  # shares of the gap that a lid has shut when its lashes are drawn faintly, fully: till then they are seen
+# shares of the gap that a lid has shut when its lashes are drawn faintly, fully: till then they are seen
+SUNK = (0.1, 0.45)
 NARROWEST_M = 4e-3  # gap of an eye that can shut
 LASH_M, BELOW_M = 0.8e-3, 1.5e-3  # how far lashes darken the lid above its rim and what is below
 

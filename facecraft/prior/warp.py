@@ -12,7 +12,8 @@ import numpy as np
 
 from facecraft.camera import Camera
 from facecraft.head.fitted import FittedHead
-from facecraft.head.lids import lash_tones
+from facecraft.head.lids import eyeball_middles, lash_tones
+from facecraft.head.model import landmark_points
 from facecraft.head.surface import SKIN_REGIONS
 from facecraft.head.texture import render_textured
 from facecraft.mesh.light import shade, shading_normals
@@ -70,8 +71,7 @@ class Warp:
     def lids(self) -> np.ndarray:
         """How far [V, 2] the skin is lid of the right and of the left eye."""
         head, template = self.fitted.head, self.fitted.head.template.double().numpy()
-        middles = [template[head.vertices_of((f"eyeball_{side}",)).numpy()].mean(0) for side in "RL"]
-        distances = np.stack([np.linalg.norm(template - middle, axis=1) for middle in middles], 1)
+        distances = np.stack([np.linalg.norm(template - middle, axis=1) for middle in eyeball_middles(head)], 1)
         near, far = LID_REACH_M
         return ((far - distances) / (far - near)).clip(0, 1) * head.vertices_of(SKIN_REGIONS).numpy()[:, None]
 
@@ -84,7 +84,7 @@ class Warp:
     @cached_property
     def lash_tones(self) -> np.ndarray:
         """How dark [2] the lashes of both eyes are, right first."""
-        pixels = self.camera.project(self._landmarks(self.vertices))[:, :2]
+        pixels = self.camera.project(landmark_points(self.fitted.head, self.vertices))[:, :2]
         return lash_tones(self.picture[..., :3], pixels, self.px_per_m)
 
     @cached_property
@@ -136,8 +136,8 @@ class Warp:
         sampled = _sample(self.picture, np.where(after.mask[..., None], places[..., :2], moved))
         skin, shading = self._shows(after, SKIN), self._shading(vertices, after)
         sampled[..., :3] *= np.where(skin, shading / sampled[..., 7], 1)[..., None]
-        points = self._landmarks(vertices)
-        shut = shut_shares(points, self._landmarks(self.vertices))
+        points = landmark_points(self.fitted.head, vertices)
+        shut = shut_shares(points, landmark_points(self.fitted.head, self.vertices))
         lids = after.interpolate(self.lids, faces) * after.mask[..., None]
         folded = (lids * shut).sum(2)
         share = self._share(vertices, after, places, sampled, folded)
@@ -178,12 +178,6 @@ class Warp:
         """Where [H, W] a group of faces is seen."""
         return buffers.mask & (self.groups[buffers.face_ids] == kind)
 
-    def _landmarks(self, vertices: np.ndarray) -> np.ndarray:
-        """Of the mesh at `vertices` [V, 3]: [478, 3] m."""
-        head = self.fitted.head
-        corners = vertices[head.faces[head.landmark_faces].numpy()]
-        return np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
-
     def _soften(self, share: np.ndarray, folded: np.ndarray) -> np.ndarray:
         """`share` [H, W] with soft seams, softer where lids are `folded` [H, W] open."""
         soft = cv2.GaussianBlur(cv2.erode(share, np.ones((3, 3))), (0, 0), SEAM_PX * FINE / 2)
@@ -191,7 +185,7 @@ class Warp:
             return soft
         radius = 1 + 2 * round(LID_SEAM_M * self.px_per_m)
         wide = cv2.GaussianBlur(cv2.erode(share, np.ones((radius, radius))), (0, 0), LID_SEAM_M * self.px_per_m)
-        there = cv2.GaussianBlur(np.float32(folded > 0) * folded.astype(np.float32), (0, 0), LID_SEAM_M * self.px_per_m)
+        there = cv2.GaussianBlur(folded.astype(np.float32), (0, 0), LID_SEAM_M * self.px_per_m)
         return soft + there.clip(0, 1) * (np.minimum(wide, soft) - soft)
 
     def _rim(self, buffers: MeshBuffers) -> np.ndarray:

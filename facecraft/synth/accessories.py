@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from facecraft.head.model import load_head
+from facecraft.head.model import landmark_points, load_head
 from facecraft.synth import chart
 from facecraft.synth.hull import Hull
 from facecraft.synth.noise import smooth_noise
@@ -72,8 +72,7 @@ def make_accessories(vertices: np.ndarray, hull: Hull, traits: AccessoryTraits, 
 
 def _glasses(vertices: np.ndarray, hull: Hull, traits: AccessoryTraits) -> list[Patch]:
     head, face = load_head(), anchor_face()
-    corners = vertices[head.faces[head.landmark_faces].numpy()]
-    points = np.einsum("lkd,lk->ld", corners, head.landmark_barycentrics.double().numpy())
+    points = landmark_points(head, vertices)
     bridge = points[168] + [0, -0.002, 0.0035]
     material = {"gloss": 1.2, "opacity": 0.98}
     half, high, power = {
