@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from photographed_head import HAIR, MARK, SKIN, photograph
+from scipy.ndimage import distance_transform_edt
 from scipy.sparse import csr_matrix
 
 from facecraft.head.completion import spread_harmonically
@@ -50,6 +51,18 @@ def test_no_face_on_the_back_but_hair(frontal):
     albedo = texture.albedo[atlas.rows, atlas.columns][back]
     assert np.linalg.norm(albedo.mean(0) - HAIR) < 0.5 * np.linalg.norm(albedo.mean(0) - SKIN)
     assert albedo.mean(1).std() < 0.12
+
+
+def test_a_backdrop_that_shines_through_the_outline_does_not_colour_the_back():
+    true = photograph(60)
+    clean = make_texture(true.head, true.vertices, true.camera, true.image, true.alpha, 256)
+    depth = distance_transform_edt(true.alpha > 0.9)[..., None]
+    bled = true.image + 0.5 * np.clip(1.5 - depth / 2, 0, 1) * (np.array([0.8, 0.9, 1.0]) - true.image)
+    texture = make_texture(true.head, true.vertices, true.camera, bled, true.alpha, 256)
+    atlas, points = texel_points(true.head)
+    back = (points[:, 2] < -0.15) & (points[:, 1] > 0.0)
+    before, after = (np.median(t.albedo[atlas.rows, atlas.columns][back], 0) for t in (clean, texture))
+    assert np.abs(after - before).max() < 0.12  # 0.17 when colours of the outline count like others
 
 
 def test_the_hidden_side_takes_the_mark_of_the_other_and_the_seen_side_does_not():

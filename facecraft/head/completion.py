@@ -29,7 +29,7 @@ OVERLAP = 0.025  # m, how far hair and skin go on beneath each other there
 TUFT_M, NAPE_SOFT_M = 3e-3, 6e-3  # of the edge between them
 CHEEK = 0.0  # m, height below which a face is skin
 EQUATOR = np.pi / 2  # latitude of the ears
-LATITUDE_SPAN = 0.12  # rad over which a colour is a level's
+LATITUDE_SPAN, FEW = 0.12, 12  # rad over which a colour is a level's, further where fewer vertices are
 BARE = -0.10  # m, height down to which a neck without a collar is skin at the back
 UNLIKE = 0.15  # decay of what one side of the face has and the other not, where one is hidden
 
@@ -157,7 +157,9 @@ def _colour_by_latitude(vertices: np.ndarray, colours: np.ndarray, known: np.nda
     low = (level > EQUATOR) & (vertices[:, 1] > nape)
     level, known = np.where(low, EQUATOR, level), known & ~low if (known & ~low).any() else known
     knots = np.linspace(level[where].min(), level[where].max(), 24)
-    near = np.exp(-0.5 * ((knots[:, None] - level[known]) / LATITUDE_SPAN) ** 2) + 1e-4
+    distances = np.abs(knots[:, None] - level[known])
+    span = np.maximum(np.sort(distances, 1)[:, min(FEW, distances.shape[1]) - 1], LATITUDE_SPAN)
+    near = np.exp(-0.5 * (distances / span[:, None]) ** 2)
     medians = [[_weighted_median(channel, weights) for channel in colours[known].T] for weights in near]
     return np.stack([np.interp(level[where], knots, channel) for channel in np.transpose(medians)], 1)
 

@@ -26,7 +26,8 @@ from facecraft.mesh.paint import paint_mesh
 from facecraft.mesh.raster import rasterize_mesh
 
 LASHES_PX = (1.0, 3.5)  # skin this close to eyes or an open mouth, and teeth to lips, are not trusted, then fully
-RIM = (0.005, 0.02)  # of the picture's height: a face's colour spreads from inside of its rim, which the backdrop tints
+RIM = (0.005, 0.02)  # of the picture's height: colours spread from inside of the rim, which the backdrop tints
+HAIR_RIM = (0.003, 0.012)  # the same of hair and clothes, of which often little more than the rim is seen
 PAINT_PX = (3.0, 7.0)  # the same for colours that spread to hidden skin: no lashes and no make-up on closed lids
 
 
@@ -59,12 +60,10 @@ def make_texture(
     unfolded = surface.atlas.interpolate(unfolded_share(head, vertices, camera)[:, None], head.faces.numpy())[:, 0]
     seen = seen * unfolded
     face = surface.regions == head.region_names.index("face")
-    deep = inside * _ramp(sample_pixels(depth_in_matte, surface.pixels) / len(alpha), *RIM)
-    glimpsed = (
-        unfolded
-        * _ramp(surface.border_px, *PAINT_PX)
-        * np.where(face, deep * _ramp(surface.facing, 0.3, 0.6), clean * _ramp(surface.facing, 0.05, 0.2))
-    )
+    depth = sample_pixels(depth_in_matte, surface.pixels) / len(alpha)
+    deep = inside * np.where(face, _ramp(depth, *RIM), _ramp(depth, *HAIR_RIM))
+    facing = np.where(face, _ramp(surface.facing, 0.3, 0.6), _ramp(surface.facing, 0.05, 0.2))
+    glimpsed = unfolded * _ramp(surface.border_px, *PAINT_PX) * deep * facing
 
     photo = sample_pixels(image, surface.pixels)
     light = _estimate_light(head, surface, photo, seen)
