@@ -12,13 +12,13 @@ import numpy as np
 
 from facecraft.camera import Camera
 from facecraft.head.fitted import FittedHead
+from facecraft.head.fringe import find_fringe
 from facecraft.head.lids import eyeball_middles, lash_tones
 from facecraft.head.model import landmark_points
 from facecraft.head.surface import SKIN_REGIONS
 from facecraft.head.texture import render_textured
 from facecraft.mesh.light import shade, shading_normals
 from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
-from facecraft.prior.fringe import find_fringe
 from facecraft.prior.lids import draw_lashes, shut_shares, unfold_lids
 from facecraft.prior.mouth import close_slit, shade_beside, shade_mouth
 from facecraft.views import View
@@ -35,7 +35,6 @@ RIM_PX = 1.5  # skin this close to eyes and mouth has their colours in it
 LIP_LINE_M = 2e-3  # lips this close touch
 SEAM_PX, MATCH_PX = 1.5, 8.0  # softness of seams, and how far colours are drawn to the picture's
 STAYED_PX = 1.0
-HAIRY = ("face", "scalp_neck")
 EDGE_PX = 1.5  # a picture's soft edge is this wide
 ALONG_PX = 12.0  # how far beside the mesh the picture moves with it
 SKIN, EYES, TEETH, MOUTH = range(4)
@@ -104,14 +103,8 @@ class Warp:
     @cached_property
     def fringe(self) -> np.ndarray:
         """How far [H, W] hair hangs over the face."""
-        head = self.fitted.head
-        rest = self.before.interpolate(head.template.double().numpy(), head.faces.numpy())
-        regions = [
-            self._shows(self.before, SKIN) & head.faces_of((name,)).numpy()[self.before.face_ids] for name in HAIRY
-        ]
-        colours = self.picture[..., :3] / self.picture[..., 7:]
-        landmarks = head.landmarks(head.vertices())[0].double().numpy()
-        return find_fringe(colours, self.picture[..., 3], *regions, rest, landmarks, self.px_per_m)
+        rgb, alpha, brightness = self.picture[..., :3], self.picture[..., 3], self.picture[..., 7:]
+        return find_fringe(self.fitted.head, self.before, rgb / brightness, alpha, self.px_per_m)
 
     @cached_property
     def backdrop(self) -> np.ndarray:

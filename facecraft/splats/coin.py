@@ -20,6 +20,7 @@ from facecraft.image import SYNTHETIC, write_png
 from facecraft.metrics.pixels import psnr
 from facecraft.progress import log
 from facecraft.splats import structure
+from facecraft.splats.fringe import hang_fringe
 from facecraft.splats.gaussians import concatenate
 from facecraft.splats.schedule import SCHEDULES, VIDEO_SHARE, Schedule
 from facecraft.splats.seed import fringe_gaussians, seed_gaussians
@@ -74,7 +75,7 @@ def fit_avatar(
     while trainer.iteration < schedule.total:
         trainer.run(min(trainer.iteration + checkpoint_every, schedule.total))
         write_atomic(checkpoint, save(trainer.state(), {"key": key}))
-    avatar = trainer.result()
+    avatar = hang_fringe(trainer.result(), views[0], fitted.texture.light)
     run.record["psnr_source"] = round(log_quality(avatar, views), 2)
     avatar.save(run.output("avatar/avatar.safetensors"))
     neutral = avatar.pose(avatar.expression, avatar.gaze, avatar.neck)

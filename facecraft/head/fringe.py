@@ -6,6 +6,10 @@ import cv2
 import numpy as np
 from scipy.spatial import KDTree
 
+from facecraft.head.model import HeadModel
+from facecraft.mesh.raster import MeshBuffers
+
+HAIRY = ("face", "scalp_neck")
 LOWEST_M = 0.006  # height on the mean head down to which hair may hang: below are lids and lashes
 SKIN_M, MIDDLE_M = (-0.06, -0.01), 0.045  # heights of cheeks, whose colour is skin's; how far from the middle
 CROWN_M = 0.06  # height above which the scalp shows hair
@@ -20,15 +24,16 @@ FEWEST_PX = 50
 
 
 def find_fringe(
+    head: HeadModel,
+    buffers: MeshBuffers,  # of the head as the picture shows it
     colours: np.ndarray,  # [H, W, 3] without shading
     alpha: np.ndarray,  # [H, W]
-    face: np.ndarray,  # [H, W] bool: where the face is
-    scalp: np.ndarray,  # [H, W] bool: where the scalp is
-    rest: np.ndarray,  # [H, W, 3] m, where that is on the mean head
-    landmarks: np.ndarray,  # [478, 3] of the mean head, m
     px_per_m: float,
 ) -> np.ndarray:
     """How far [H, W] a picture shows hair of the scalp over the face, above LOWEST_M; 0 where hair is like skin or none is seen."""
+    face, scalp = (buffers.mask & head.faces_of((name,)).numpy()[buffers.face_ids] for name in HAIRY)
+    rest = buffers.interpolate(head.template.double().numpy(), head.faces.numpy())
+    landmarks = head.landmarks(head.vertices())[0].double().numpy()
     solid, height = alpha > 0.9, rest[..., 1]
     cheeks = face & solid & (height > SKIN_M[0]) & (height < SKIN_M[1]) & (np.abs(rest[..., 0]) < MIDDLE_M)
     crown = scalp & solid & (height > CROWN_M)
