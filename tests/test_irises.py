@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from facecraft.errors import InputError
-from facecraft.face import irises
-from facecraft.face.irises import EYES, IRISES, PATCH, cut_patches, eye_frames, find_irises, settle_irises
+from facecraft.face import heat, irises
+from facecraft.face.heat import cut_patches, find_points
+from facecraft.face.irises import EYES, IRISES, PATCH, eye_frames, settle_irises
 
 SIZE = 300
 
@@ -15,7 +16,7 @@ SIZE = 300
 def test_a_layer_is_that_of_torch(stride):
     rng = np.random.default_rng(0)
     x, weight, bias = rng.normal(size=(2, 6, 8, 3)), rng.normal(size=(5, 3, 3, 3)), rng.normal(size=5)
-    ours = irises._convolve(x, weight, bias, stride)
+    ours = heat._convolve(x, weight, bias, stride)
     tensors = (torch.from_numpy(a) for a in (x.transpose(0, 3, 1, 2), weight, bias))
     theirs = torch.nn.functional.conv2d(*tensors, stride, 1).numpy().transpose(0, 2, 3, 1)
     assert np.allclose(ours, theirs, atol=1e-12)
@@ -24,7 +25,7 @@ def test_a_layer_is_that_of_torch(stride):
 def test_twice_the_size_is_that_of_torch():
     x = np.random.default_rng(1).normal(size=(2, 3, 5, 4))
     theirs = torch.nn.functional.interpolate(torch.from_numpy(x.transpose(0, 3, 1, 2)), scale_factor=2, mode="bilinear")
-    assert np.allclose(irises._enlarge(x), theirs.numpy().transpose(0, 2, 3, 1), atol=1e-12)
+    assert np.allclose(heat._enlarge(x), theirs.numpy().transpose(0, 2, 3, 1), atol=1e-12)
 
 
 @pytest.mark.parametrize(("step", "side", "turn"), [(0.5, 1, 0.1), (1.0, -1, -0.2), (1.6, 1, 0.0)])
@@ -35,7 +36,7 @@ def test_a_place_in_a_patch_is_that_in_the_picture(step, side, turn):
     picture = np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / 8)[..., None].repeat(3, 2)
     turned = step * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag([side, 1.0])
     frame = np.column_stack([turned, spot + [3, -2] - turned @ [32, 24]])
-    patch = cut_patches(picture, frame[None])[0, ..., 0].astype(float)
+    patch = cut_patches(picture, frame[None], PATCH)[0, ..., 0].astype(float)
     v, u = np.mgrid[: PATCH[0], : PATCH[1]] + 0.5
     found = frame @ [(patch * u).sum() / patch.sum(), (patch * v).sum() / patch.sum(), 1]
     assert np.abs(found - spot).max() < 0.02
@@ -89,7 +90,7 @@ def test_eyes_beside_the_picture_and_one_point_are_no_errors():
     picture, landmarks, _ = drawn_eyes(np.zeros(2))
     for points in (landmarks + [500, 0, 0], landmarks - [170, 300, 0], 0 * landmarks):
         assert np.isfinite(settle_irises(picture, points)).all()
-    assert np.isfinite(find_irises(np.ones((1, *PATCH, 3)), irises.load_weights())).all()
+    assert np.isfinite(find_points(np.ones((1, *PATCH, 3)), irises.load_weights())).all()
 
 
 def test_patches_do_not_depend_on_the_size_of_the_picture():

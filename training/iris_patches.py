@@ -10,7 +10,8 @@ import torch
 from synthetic_photo import random_camera, random_expression, random_person, render
 
 from facecraft.camera import Camera
-from facecraft.face.irises import IRISES, cut_patches, eye_frames
+from facecraft.face.heat import cut_patches
+from facecraft.face.irises import IRISES, PATCH, eye_frames
 from facecraft.head.fit import pose_vertices
 from facecraft.head.model import HeadModel
 from facecraft.synth.picture import take_picture
@@ -63,11 +64,13 @@ def random_gaze(rng: np.random.Generator) -> np.ndarray:
     return np.repeat(rng.normal(0, (0.22, 0.17), (1, 2)), 2, 0) + rng.normal(0, 0.03, (2, 2))
 
 
-def look_closer(head: HeadModel, vertices: np.ndarray, camera: Camera) -> tuple[Camera, np.ndarray]:
+def look_closer(
+    head: HeadModel, vertices: np.ndarray, camera: Camera, reach_m: tuple[float, float] = REACH_M
+) -> tuple[Camera, np.ndarray]:
     """The part of a camera's picture that the eyes are in, as a camera, and the landmarks [478, 3] in it, z in px as well."""
     points = camera.project(head.landmarks(torch.as_tensor(vertices).float()[None])[0].double().numpy())
     scale = camera.fx / points[BETWEEN, 2]
-    reach = np.ceil(scale * np.array(REACH_M)).astype(int)
+    reach = np.ceil(scale * np.array(reach_m)).astype(int)
     left, top = np.round(points[BETWEEN, :2]).astype(int) - reach
     window = Camera(
         *(2 * reach).tolist(), camera.fx, camera.fy, camera.cx - left, camera.cy - top, camera.T_camera_world
@@ -76,17 +79,23 @@ def look_closer(head: HeadModel, vertices: np.ndarray, camera: Camera) -> tuple[
 
 
 def cut_out(image: np.ndarray, points: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Patches [2, 48, 64, 3] uint8 of both eyes and irises [2, 2] px in them; the frames err as the detector's do."""
-    frames = eye_frames(points)
-    for frame in frames:
-        axes, width = frame[:, :2], 64 * np.linalg.norm(frame[:, 0])
-        c, s = np.cos(roll := rng.normal(0, ROLL_JITTER)), np.sin(roll)
-        turned = np.array([[c, -s], [s, c]]) @ axes * np.exp(rng.normal(0, SCALE_JITTER))
-        middle = frame @ [32, 24, 1] + rng.normal(0, JITTER, 2) * width
-        frame[:] = np.column_stack([turned, middle - turned @ [32, 24]])
-    patches = (255 * cut_patches(image, frames).clip(0, 1)).round().astype(np.uint8)
+    """Patches [2, 48, 64, 3] uint8 of both eyes and irises [2, 2] px in them."""
+    patches, frames = cut_loose(image, eye_frames(points), PATCH, rng)
     irises = [
         np.linalg.solve(frame[:, :2], points[part.start, :2] - frame[:, 2])
         for part, frame in zip(IRISES, frames, strict=True)
     ]
     return patches, np.stack(irises)
+
+
+def cut_loose(image: np.ndarray, frames: np.ndarray, size: tuple[int, int], rng) -> tuple[np.ndarray, np.ndarray]:
+    """Patches [2, *size, 3] uint8 at `frames` [2, 2, 3] that err as the detector's do, and those."""
+    centre, loose = np.array(size[::-1]) / 2, []
+    for frame in frames:
+        axes, width = frame[:, :2], size[1] * np.linalg.norm(frame[:, 0])
+        c, s = np.cos(roll := rng.normal(0, ROLL_JITTER)), np.sin(roll)
+        turned = np.array([[c, -s], [s, c]]) @ axes * np.exp(rng.normal(0, SCALE_JITTER))
+        middle = frame @ [*centre, 1] + rng.normal(0, JITTER, 2) * width
+        loose.append(np.column_stack([turned, middle - turned @ centre]))
+    patches = (255 * cut_patches(image, np.stack(loose), size).clip(0, 1)).round().astype(np.uint8)
+    return patches, np.stack(loose)
