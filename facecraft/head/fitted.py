@@ -18,6 +18,7 @@ from facecraft.head.albedo import SKIN_FILE
 from facecraft.head.cover import COVER_FILE
 from facecraft.head.fit import LandmarkFit, fit_together, pose_vertices
 from facecraft.head.model import HeadModel, load_head
+from facecraft.head.mouth import fit_teeth, shut_lips
 from facecraft.head.occlusion import uncover
 from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
@@ -130,14 +131,16 @@ def fit_faces(head: HeadModel, photos: list[Photo], cameras: list[Camera], quali
             log.info(f"something covers the face: {len(photo.hidden)} of {len(photo.landmarks)} landmarks are left out")
     starts = fit_together(head, [p.landmarks for p in photos], cameras, hidden=[p.hidden for p in photos])
     log.info(f"landmarks fitted within {np.mean([fit.errors_px for fit in starts]):.2f} px on average")
-    return fit_photos(head, starts, photos, quality)
+    fits = fit_photos(head, starts, photos, quality)
+    return [shut_lips(head, fit, photo) for fit, photo in zip(fits, photos, strict=True)]
 
 
 def complete_fit(head: HeadModel, fit: LandmarkFit, image, alpha, texture_size: int = 1024) -> FittedHead:
-    """Hair shell and texture on a head whose face is fitted; `image` [H, W, 3], `alpha` [H, W]."""
+    """Hair shell, teeth and texture of a head whose face is fitted; `image` [H, W, 3], `alpha` [H, W]."""
     vertices = fit.vertices(head)
     long_hair = has_long_hair(head, vertices, fit.camera, alpha)
     offsets = fit_silhouette(head, vertices, fit.camera, alpha)
+    offsets += fit_teeth(head, vertices, fit.camera, image)
     vertices = fit.vertices(head, offsets)
     mask = rasterize_mesh(fit.camera.project(vertices), head.faces.numpy(), *alpha.shape).mask
     log.info(f"silhouette covers the matte with an IoU of {coverage(mask, alpha):.3f}")
