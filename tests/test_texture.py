@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 from photographed_head import HAIR, MARK, SKIN, photograph
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.sparse import csr_matrix
 
-from facecraft.head.completion import spread_harmonically
+from facecraft.head.completion import skin_grain, spread_harmonically
 from facecraft.head.interior import TONGUE, paint_interior
 from facecraft.head.model import load_head
+from facecraft.head.surface import locate_surface
 from facecraft.head.texture import make_texture, render_textured
 from facecraft.mesh.atlas import make_atlas, mirror_texels, sample_texture
 from facecraft.mesh.geometry import graph_laplacian
@@ -77,6 +78,20 @@ def test_the_hidden_side_takes_the_mark_of_the_other_and_the_seen_side_does_not(
     assert MARK @ [-1, 0, 1] > 0.4 > SKIN @ [-1, 0, 1]
     assert blueness[0].mean() > 0.1
     assert blueness[1].mean() < 0
+
+
+def test_grain_is_as_strong_as_on_the_photo_and_only_on_skin(frontal):
+    true, _ = frontal
+    surface = locate_surface(true.head, true.vertices, true.camera, 256)
+    noise = gaussian_filter(np.random.default_rng(0).standard_normal(true.alpha.shape), 0.7)[..., None]
+    seen = (surface.facing > 0.5).astype(float)
+    none, weak, strong = (
+        skin_grain(true.head, surface, np.full(3, 0.5) * (1 + share * noise), seen) for share in (0.0, 0.04, 0.08)
+    )
+    skin = surface.regions == true.head.region_names.index("face")
+    assert not none.any() and not strong[~skin].any()
+    assert np.isclose(strong.std(), 2 * weak.std(), rtol=0.05)
+    assert 0.1 < strong[skin].std() / (0.08 * noise.std()) < 1
 
 
 def test_a_black_and_white_photo_makes_a_grey_head():

@@ -13,7 +13,7 @@ from scipy.ndimage import distance_transform_edt
 
 from facecraft.camera import Camera
 from facecraft.head.collar import GRAZING, find_collar
-from facecraft.head.completion import complete_colours, hair_detail
+from facecraft.head.completion import complete_colours, hair_detail, skin_grain
 from facecraft.head.highlights import find_highlights
 from facecraft.head.interior import paint_interior
 from facecraft.head.lids import lash_lines, lash_tones, unfolded_share
@@ -81,7 +81,8 @@ def make_texture(
         # the outline of the shoulders stays as the photo shows it
         seen = seen * ~(astray & face & (surface.facing < GRAZING))
     smooth = complete_colours(head, vertices, surface, albedo, glimpsed, collar, long_hair)
-    filled = _add_mirrored_detail(head, surface, albedo, shown, smooth, covered)
+    grain = skin_grain(head, surface, image, seen)
+    filled = _add_detail(head, surface, albedo, shown, smooth, covered, grain)
     filled *= hollow_ears(head, vertices, surface, bare_ears)[:, None]
     filled *= np.where(face, _lashes(head, vertices, camera, image, surface), 1)[:, None]
     filled += hair_detail(head, surface, image, seen, long_hair)[:, None] * filled
@@ -130,12 +131,13 @@ def _lashes(head: HeadModel, vertices: np.ndarray, camera: Camera, image: np.nda
     return lash_lines(head, places, tones)
 
 
-def _add_mirrored_detail(head: HeadModel, surface: Surface, albedo, shown, smooth, covered) -> np.ndarray:
+def _add_detail(head: HeadModel, surface: Surface, albedo, shown, smooth, covered, grain) -> np.ndarray:
     """Colours [n, 3] of unseen texels: the `smooth` ones [n, 3] plus what the other side has on top of its own where it is
-    `shown` [n], skin's on skin and cloth's on what is `covered` [n] by it."""
+    `shown` [n], skin's on skin and cloth's on what is `covered` [n] by it; elsewhere skin has `grain` [n]."""
     atlas, faces = surface.atlas, head.faces.numpy()
     other = mirror_texels(atlas, faces, head.faces_uv.numpy(), head.uvs.numpy(), head.mirror.numpy())
-    layers = np.concatenate([(albedo - smooth) * shown[:, None], covered[:, None]], 1)
+    layers = np.concatenate([(albedo - smooth) * shown[:, None], covered[:, None], shown[:, None]], 1)
     mirrored = sample_texture(atlas.spread(layers), other)
     alike = 1 - np.abs(covered - mirrored[:, 3])
-    return smooth + alike[:, None] * mirrored[:, :3]
+    grain = grain * (1 - covered) * (1 - alike * mirrored[:, 4])
+    return smooth * (1 + grain[:, None]) + alike[:, None] * mirrored[:, :3]
