@@ -14,11 +14,11 @@ from facecraft.face.portrait import Source
 from facecraft.frames import load_frames
 from facecraft.head.fit import pose_vertices
 from facecraft.head.fitted import FittedHead
+from facecraft.head.lidpaint import draw_lashes, shut_shares
 from facecraft.head.lids import LID_RIMS, lash_tones
 from facecraft.head.model import landmark_points, load_head
 from facecraft.head.texture import Texture, render_textured
 from facecraft.prior.drive import choose_moments, drive_views, frontal_views, perform_before_camera
-from facecraft.prior.lids import draw_lashes, shut_shares
 from facecraft.prior.mouth import clean_mouth, close_slit, shade_mouth
 from facecraft.prior.warp import EYES, SKIN, TEETH, Warp
 from facecraft.views import View, save_views

@@ -13,7 +13,6 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 
 from facecraft.head.collar import Collar
-from facecraft.head.lids import eyeball_middles, skin_beside
 from facecraft.head.model import HeadModel
 from facecraft.head.silhouette import LATITUDE_M, NECK_BASE, SKULL, ear_vertices, latitudes
 from facecraft.head.surface import SKIN_REGIONS, Surface
@@ -21,7 +20,6 @@ from facecraft.mesh.atlas import sample_pixels
 from facecraft.mesh.geometry import unique_edges
 from facecraft.mesh.light import LUMINANCE
 
-LID_REACH = 0.024  # m around the middle of an eyeball
 EAR_REACH = 0.015  # m around an ear
 EAR_LOBE = -0.075  # m, height above which skin and hair do not mix
 NAPE = -0.05  # m, height down to which hair grows at the back
@@ -120,8 +118,6 @@ def _body_colours(head: HeadModel, vertices, colours, known, nape: float, bottom
         face_colour = np.median(colours[known & faces_skin], 0)
         for part, strength in ((beside, 0.02), (bare, 0.05)):
             pull[part], towards[part] = strength, face_colour
-        for lids, around in zip(_lids(head), skin_beside(head), strict=True):
-            pull[lids], towards[lids] = 0.6, _shaded_like(colours[known & around], face_colour)
     body = skin & ~faces_skin & ~bare & (vertices[:, 1] < nape)
     for part in (haired, body):
         if (known & part).any():
@@ -129,24 +125,11 @@ def _body_colours(head: HeadModel, vertices, colours, known, nape: float, bottom
     return spread_harmonically(laplacian, colours, known, skin, pull, towards).clip(0, 1)
 
 
-def _shaded_like(colours: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """`colour` [3], as bright as the darker half of `colours` [n, 3]: the other may be blown out, and lids lie in the shade."""
-    if len(colours) == 0:
-        return colour
-    return colour * np.percentile(colours @ LUMINANCE, 25) / max(colour @ LUMINANCE, 1e-3)
-
-
 def _is_near_ears(head: HeadModel) -> np.ndarray:
     """Vertices [V] bool within EAR_REACH of an ear."""
     template = head.template.double().numpy()
     ears = KDTree(template[ear_vertices(head, 1) | ear_vertices(head, -1)])
     return ears.query(template)[0] < EAR_REACH
-
-
-def _lids(head: HeadModel) -> list[np.ndarray]:
-    """Vertices [V] bool of the skin on the right and the left eye."""
-    template, face = head.template.double().numpy(), head.vertices_of(("face",)).numpy()
-    return [face & (np.linalg.norm(template - middle, axis=1) < LID_REACH) for middle in eyeball_middles(head)]
 
 
 def _colour_by_latitude(vertices: np.ndarray, colours: np.ndarray, known: np.ndarray, where: np.ndarray, nape=NAPE):

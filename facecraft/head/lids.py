@@ -5,10 +5,9 @@ Lids of an open eye are a strip as thin as the lashes before it. Spread over a s
 
 import cv2
 import numpy as np
-from scipy.spatial import KDTree
 
 from facecraft.camera import Camera
-from facecraft.head.model import HeadModel
+from facecraft.head.model import HeadModel, landmark_points
 from facecraft.mesh.light import LUMINANCE
 
 LID_RIMS = (
@@ -19,11 +18,10 @@ LID_RIMS = (
 SHUT = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
 MOVED_M = 1e-3  # what a blink moves further is lid
 UNFOLDED = (0.35, 0.7)  # area of a lid in the photo over that of the shut one at which it shows too little, enough
-BESIDE_M, BROW_M = (0.019, 0.03), 4e-3  # from the eyeball's middle, and height over it, of skin around the eye
+LID_REACH_M = (0.017, 0.023)  # skin this close to the middle of an eyeball is lid, skin further away is not
 RIM_POINTS = 48
 LASH_TONES = (0.15, 0.35)  # darkest and lightest lashes of a shut eye, against the lid
 LASH_REACH_M = 1.5e-3  # where the photo shows them, from the rim
-LASH_M, LOWER_LASHES = 0.8e-3, 0.35  # width of the line that lashes make, and how much of it lower ones have
 
 
 def unfolded_share(head: HeadModel, vertices: np.ndarray, camera: Camera) -> np.ndarray:
@@ -46,14 +44,12 @@ def eyeball_middles(head: HeadModel) -> list[np.ndarray]:
     return [template[head.vertices_of((f"eyeball_{side}",)).numpy()].mean(0) for side in "RL"]
 
 
-def skin_beside(head: HeadModel) -> list[np.ndarray]:
-    """Vertices [V] bool of the skin below and beside the right and the left eye."""
-    template, face = head.template.double().numpy(), head.vertices_of(("face",)).numpy()
-    out = []
-    for middle in eyeball_middles(head):
-        away = np.linalg.norm(template - middle, axis=1)
-        out.append(face & (away > BESIDE_M[0]) & (away < BESIDE_M[1]) & (template[:, 1] < middle[1] + BROW_M))
-    return out
+def lid_shares(head: HeadModel) -> np.ndarray:
+    """How far [V, 2] the skin is lid of the right and of the left eye."""
+    template = head.template.double().numpy()
+    distances = np.stack([np.linalg.norm(template - middle, axis=1) for middle in eyeball_middles(head)], 1)
+    near, far = LID_REACH_M
+    return ((far - distances) / (far - near)).clip(0, 1) * head.vertices_of(("face",)).numpy()[:, None]
 
 
 def lash_tones(
@@ -73,20 +69,10 @@ def lash_tones(
     return np.clip(tones, *LASH_TONES)
 
 
-def lash_lines(
-    head: HeadModel,
-    points: np.ndarray,  # [n, 3] on the mean head, m
-    tones: np.ndarray,  # [2] from lash_tones
-) -> np.ndarray:
-    """Factors [n] that darken the skin of the rims as their lashes do."""
-    landmarks = head.landmarks(head.vertices())[0].double().numpy()
-    out = np.ones(len(points))
-    for rims, tone in zip(np.array(LID_RIMS), tones, strict=True):
-        for rim, strength in zip(rims, (1, LOWER_LASHES), strict=True):
-            line = KDTree(smooth_line(landmarks[rim]))
-            away = line.query(points, distance_upper_bound=4 * LASH_M)[0]
-            out *= 1 - strength * (1 - tone) * np.exp(-((away / LASH_M) ** 2))
-    return out
+def rim_lines(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
+    """Upper and lower rims [2, 2, RIM_POINTS, 3], m, of both eyes of `vertices` [V, 3], the right one first."""
+    points = landmark_points(head, vertices)
+    return np.array([[smooth_line(points[rim]) for rim in rims] for rims in np.swapaxes(LID_RIMS, 0, 1)])
 
 
 def smooth_line(points: np.ndarray) -> np.ndarray:

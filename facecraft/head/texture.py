@@ -16,7 +16,8 @@ from facecraft.head.collar import GRAZING, find_collar
 from facecraft.head.completion import complete_colours, hair_detail, skin_grain
 from facecraft.head.highlights import find_highlights
 from facecraft.head.interior import paint_interior
-from facecraft.head.lids import lash_lines, lash_tones, unfolded_share
+from facecraft.head.lids import lash_tones, unfolded_share
+from facecraft.head.lidtexels import paint_lids
 from facecraft.head.model import HeadModel, landmark_points
 from facecraft.head.strays import find_strays, hollow_ears
 from facecraft.head.surface import Surface, locate_surface
@@ -83,10 +84,11 @@ def make_texture(
     smooth = complete_colours(head, vertices, surface, albedo, glimpsed, collar, long_hair)
     grain = skin_grain(head, surface, image, seen)
     filled = _add_detail(head, surface, albedo, shown, smooth, covered, grain)
+    tones = _lash_tones(head, vertices, camera, image)
+    filled, trusted = paint_lids(head, surface, albedo, glimpsed, seen, filled, tones)
     filled *= hollow_ears(head, vertices, surface, bare_ears)[:, None]
-    filled *= np.where(face, _lashes(head, vertices, camera, image, surface), 1)[:, None]
     filled += hair_detail(head, surface, image, seen, long_hair)[:, None] * filled
-    colours = seen[:, None] * albedo + (1 - seen[:, None]) * filled
+    colours = trusted[:, None] * albedo + (1 - trusted[:, None]) * filled
     colours = paint_interior(head, surface.atlas, surface.regions, colours, seen)
     atlas = surface.atlas
     return Texture(atlas.spread(colours.clip(0, 1)), atlas.spread(seen[:, None])[..., 0], light)
@@ -123,12 +125,10 @@ def _estimate_light(head: HeadModel, surface: Surface, photo: np.ndarray, seen: 
     return fit_light(surface.shading_normals[skin], photo[skin] @ LUMINANCE)
 
 
-def _lashes(head: HeadModel, vertices: np.ndarray, camera: Camera, image: np.ndarray, surface: Surface) -> np.ndarray:
-    """Factors [n] of lashes as dark as those in the photo."""
+def _lash_tones(head: HeadModel, vertices: np.ndarray, camera: Camera, image: np.ndarray) -> np.ndarray:
+    """How dark [2] the lashes in the photo are, right eye first."""
     pixels = camera.project(landmark_points(head, vertices))
-    tones = lash_tones(image, pixels[:, :2], camera.fx / pixels[:, 2].mean())
-    places = surface.atlas.interpolate(head.template.double().numpy(), head.faces.numpy())
-    return lash_lines(head, places, tones)
+    return lash_tones(image, pixels[:, :2], camera.fx / pixels[:, 2].mean())
 
 
 def _add_detail(head: HeadModel, surface: Surface, albedo, shown, smooth, covered, grain) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from facecraft.blur import blur_known
 from facecraft.head.fitted import FittedHead
 from facecraft.head.interior import paint_interior
 from facecraft.mesh.atlas import make_atlas
@@ -41,8 +42,7 @@ def shade_mouth(
         return painted
     closed = cv2.morphologyEx(teeth.astype(np.uint8), cv2.MORPH_CLOSE, _disc(GAP_M * px_per_m / 2)) > 0
     gaps = closed & ~teeth & ~lips
-    sums = cv2.GaussianBlur(np.dstack([painted, np.ones_like(teeth)]) * teeth[..., None], (0, 0), GAP_M * px_per_m)
-    out = np.where(gaps[..., None], GAP_TONE * sums[..., :3] / np.maximum(sums[..., 3:], 1e-4), painted)
+    out = np.where(gaps[..., None], GAP_TONE * blur_known(painted, teeth, GAP_M * px_per_m)[0], painted)
     return shade_beside(out, teeth | gaps, lips, SHADE_TONE, SHADE_M * px_per_m)
 
 
@@ -64,8 +64,7 @@ def close_slit(
         return picture
     half = cv2.dilate(np.where(inside, _depth(lips), 0).astype(np.float32), _disc(NEARBY_M * px_per_m))
     parted = (half / (np.where(teeth, SLIT_M, DEEP_M) * px_per_m)).clip(0, 1) ** 2
-    sums = cv2.GaussianBlur(np.dstack([picture, np.ones_like(lips)]) * lips[..., None], (0, 0), NEARBY_M * px_per_m / 2)
-    lip = sums[..., :3] / np.maximum(sums[..., 3:], 1e-4)
+    lip = blur_known(picture, lips, NEARBY_M * px_per_m / 2)[0]
     line = LINE_TONE * lip**2 / np.maximum(lip.max(2, keepdims=True), 1e-4)  # light that came off lips twice
     return np.where(inside[..., None], line + parted[..., None] * (picture - line), picture)
 

@@ -13,8 +13,8 @@ from facecraft.views import View
 PHOTO_WEIGHT = 20.0
 FACE_M = 0.24  # what a view of the face shows
 EXPRESSIONS = (
-    {},
     {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},
+    {"eyeBlinkLeft": 0.5, "eyeBlinkRight": 0.5},
     {"jawOpen": 0.6},
     {"jawOpen": 0.25, "mouthSmileLeft": 0.7, "mouthSmileRight": 0.7},
     {"eyeWideLeft": 1.0, "eyeWideRight": 1.0, "browInnerUp": 0.8, "mouthPucker": 0.8},

@@ -10,16 +10,17 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from facecraft.blur import blur_known
 from facecraft.camera import Camera
 from facecraft.head.fitted import FittedHead
 from facecraft.head.fringe import find_fringe
-from facecraft.head.lids import eyeball_middles, lash_tones
+from facecraft.head.lidpaint import draw_lashes, shut_shares, unfold_lids
+from facecraft.head.lids import lash_tones, lid_shares
 from facecraft.head.model import landmark_points
 from facecraft.head.surface import SKIN_REGIONS
 from facecraft.head.texture import render_textured
 from facecraft.mesh.light import shade, shading_normals
 from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
-from facecraft.prior.lids import draw_lashes, shut_shares, unfold_lids
 from facecraft.prior.mouth import close_slit, shade_beside, shade_mouth
 from facecraft.views import View
 
@@ -27,7 +28,6 @@ FINE = 2  # samples of a pixel in each direction
 NEAR_M = 3e-3  # what lies further behind the surface is hidden by it
 SHRUNK = (0.2, 0.55)  # area in the picture over the new one at which a triangle shows too little, enough
 LID_SHRUNK = (0.5, 0.9)  # likewise of shut lids, which lashes cross where they are open
-LID_REACH_M = (0.017, 0.023)  # skin this close to the middle of an eyeball is lid, skin further away is not
 LID_SEAM_M = 1.2e-3  # softness of the seams of shut lids
 WET_M = 2.5e-3  # rims of eyes, which are no skin that a lid could have the colour of
 EYE_TONE, EYE_SHADE_M = 0.75, 2e-3  # how dark painted eyes are beside their lids, and how far these shade them
@@ -69,10 +69,7 @@ class Warp:
     @cached_property
     def lids(self) -> np.ndarray:
         """How far [V, 2] the skin is lid of the right and of the left eye."""
-        head, template = self.fitted.head, self.fitted.head.template.double().numpy()
-        distances = np.stack([np.linalg.norm(template - middle, axis=1) for middle in eyeball_middles(head)], 1)
-        near, far = LID_REACH_M
-        return ((far - distances) / (far - near)).clip(0, 1) * head.vertices_of(SKIN_REGIONS).numpy()[:, None]
+        return lid_shares(self.fitted.head)
 
     @cached_property
     def px_per_m(self) -> float:
@@ -252,9 +249,8 @@ def _draw_near(painted: np.ndarray, seen: np.ndarray, share: np.ndarray, group: 
         weight = share * here
         if not weight.any():
             continue
-        spread = cv2.GaussianBlur(np.dstack([(seen - painted) * weight[..., None], weight]), (0, 0), MATCH_PX * FINE)
-        shift = spread[..., :3] / np.maximum(spread[..., 3:], 0.02)
-        out[here] += shift[here]
+        shift, known = blur_known(seen - painted, weight, MATCH_PX * FINE)
+        out[here] += (shift * np.minimum(known / 0.02, 1)[..., None])[here]
     return out
 
 

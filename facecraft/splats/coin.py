@@ -22,6 +22,7 @@ from facecraft.progress import log
 from facecraft.splats import structure
 from facecraft.splats.fringe import hang_fringe
 from facecraft.splats.gaussians import concatenate
+from facecraft.splats.lashes import lash_gaussians
 from facecraft.splats.schedule import SCHEDULES, VIDEO_SHARE, Schedule
 from facecraft.splats.seed import fringe_gaussians, seed_gaussians
 from facecraft.splats.train import Trainer
@@ -53,7 +54,8 @@ def fit_avatar(
     schedule = _schedule(quality, iterations, gaussians)
     fitted, views = load_fitted(run.workspace), load_views(run.workspace, "views/enhanced")
     views += load_views(run.workspace, "views/expressions")
-    parts = (seed_gaussians(fitted, schedule.gaussians, seed), fringe_gaussians(fitted, views[0]))
+    extras = (make(fitted, views[0]) for make in (fringe_gaussians, lash_gaussians))
+    parts = (seed_gaussians(fitted, schedule.gaussians, seed), *extras)
     start = concatenate(part[0] for part in parts).with_degree(sh_degree)
     binding, seen = (torch.cat([part[i] for part in parts]) for i in (1, 2))
     chosen = torch_device(device)

@@ -57,17 +57,31 @@ def fringe_gaussians(fitted: FittedHead, photo: View) -> tuple[Gaussians, Tensor
     nearest = distance_transform_edt(~buffers.mask, return_distances=False, return_indices=True)[:, rows, columns]
     depth = rim_depths(buffers, RIM_SHARE * len(photo.alpha))[tuple(nearest)]
     points = camera.unproject(np.stack([columns + 0.5, rows + 0.5], 1), depth)
-    scales = np.tile((OVERLAP * spacing_px * depth / camera.fx)[:, None], (1, 3))
     binding = torch.as_tensor(buffers.face_ids[tuple(nearest)]).long()
+    radii, opacities = OVERLAP * spacing_px * depth / camera.fx, photo.alpha[rows, columns].clip(0.05, FIRST_OPACITY)
+    balls = bind_balls(vertices, faces, binding, points, radii, opacities, photo.rgb[rows, columns])
+    return balls, binding, torch.ones(len(binding))
+
+
+def bind_balls(
+    vertices: np.ndarray,  # [V, 3] m
+    faces: np.ndarray,  # [F, 3]
+    binding: Tensor,  # [N] long
+    points: np.ndarray,  # [N, 3] m
+    radii: np.ndarray,  # [N] standard deviations, m
+    opacities: np.ndarray,  # [N]
+    rgb: np.ndarray,  # [N, 3]
+) -> Gaussians:
+    """Round local Gaussians."""
     world = Gaussians(
         torch.as_tensor(points),
         torch.tensor([[1.0, 0, 0, 0]], dtype=torch.float64).repeat(len(points), 1),
-        torch.as_tensor(scales).log(),
-        torch.as_tensor(photo.alpha[rows, columns].clip(0.05, FIRST_OPACITY)).double().logit(),
-        rgb_to_dc(torch.as_tensor(photo.rgb[rows, columns])).double()[:, None],
+        torch.as_tensor(np.tile(radii[:, None], (1, 3))).double().log(),
+        torch.as_tensor(opacities).double().logit(),
+        rgb_to_dc(torch.as_tensor(rgb)).double()[:, None],
     )
     local = world_to_local(world, binding, torch.as_tensor(vertices), torch.as_tensor(faces))
-    return Gaussians(*(getattr(local, f.name).float() for f in fields(local))), binding, torch.ones(len(binding))
+    return Gaussians(*(getattr(local, f.name).float() for f in fields(local)))
 
 
 def rim_depths(buffers: MeshBuffers, reach_px: float) -> np.ndarray:

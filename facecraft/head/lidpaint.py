@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 
+from facecraft.blur import blur_known
 from facecraft.head.lids import LID_RIMS, RIM_POINTS, smooth_line
 
 LID_BLUR_M = 3e-3  # how smooth an unfolded lid is
-OTHER_TONE = 0.25  # as a logarithm: skin that differs so much from the skin around it is none
+OTHER_TONES = (0.5, 0.25)  # as logarithms: what differs more from the skin around it is none, at first and at last
 ENOUGH = 0.03  # share of the pixels around that must show skin for its colour to be taken from there alone
 # shares of the gap that a lid has shut when its lashes are drawn faintly, fully: till then they are seen
 SUNK = (0.1, 0.45)
@@ -37,14 +38,16 @@ def unfold_lids(
     # rims that come through a shut lid are lit otherwise
     shading = cv2.GaussianBlur(shading[rows, columns].astype(np.float32), (0, 0), sigma / 2)[..., None]
     seen = seen[rows, columns] / shading
-    tone = seen.clip(0.01, 1)
-    usual = _blur(tone, weight, 4 * sigma)[0].clip(0.01)
     # pixels of another tone are brows, lashes and whites of eyes that the mesh takes for skin
-    weight *= np.exp(-(np.log(tone / usual) ** 2).sum(2) / OTHER_TONE**2)
+    tone, likely = seen.clip(0.01, 1), weight
+    for other in OTHER_TONES:
+        usual = blur_known(tone, likely, 4 * sigma)[0].clip(0.01)
+        likely = weight * np.exp(-(np.log(tone / usual) ** 2).sum(2) / other**2)
+    weight = likely
     out = painted.copy()
     smooth = out[rows, columns] / shading
     for width in (4 * sigma, 2 * sigma, sigma):
-        spread, known = _blur(seen, weight, width)
+        spread, known = blur_known(seen, weight, width)
         known = np.clip(known[..., None] / ENOUGH, 0, 1)
         smooth = known * spread + (1 - known) * smooth
     out[rows, columns] = np.where(lid[rows, columns, None], smooth * shading, out[rows, columns])
@@ -91,10 +94,3 @@ def box(mask: np.ndarray, margin: float) -> tuple[slice, slice]:
 def _gaps(points: np.ndarray) -> np.ndarray:
     """Heights [2] of the eyes in the middle, right first."""
     return np.array([(points[u[3:6]] - points[low[3:6]])[:, 1].mean() for u, low in np.array(LID_RIMS)])
-
-
-def _blur(values: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Gaussian means [H, W, D] of values [H, W, D] or [H, W] by weights [H, W], and how much weight there was [H, W]."""
-    values = np.atleast_3d(values)
-    spread = cv2.GaussianBlur(np.dstack([values * weights[..., None], weights]).astype(np.float32), (0, 0), sigma)
-    return spread[..., :-1] / np.maximum(spread[..., -1:], 1e-6), spread[..., -1]
