@@ -23,6 +23,7 @@ from track import film, make_person  # beside this file
 
 from facecraft.camera import Camera
 from facecraft.drive import ARKIT_NAMES, POSES, Motion, built_in_motion
+from facecraft.face.brows import settle_brows
 from facecraft.face.landmarks import read_landmarks
 from facecraft.face.portrait import Portrait, preprocess
 from facecraft.footage import to_motion, track_video
@@ -134,9 +135,10 @@ def read_channels(pictures, camera: Camera, shape: np.ndarray | None = None) -> 
 
 
 def find(picture: np.ndarray) -> np.ndarray:
-    """Landmarks [478, 3]; NaN when there is no face."""
-    found = read_landmarks(picture.astype(np.float32).clip(0, 1), LOW_DETECTION)
-    return np.full((478, 3), np.nan) if found is None else found
+    """Landmarks [478, 3], as tracking has them; NaN when there is no face."""
+    picture = picture.astype(np.float32).clip(0, 1)
+    found = read_landmarks(picture, LOW_DETECTION)
+    return np.full((478, 3), np.nan) if found is None else settle_brows(picture, found)
 
 
 def still_pictures(pictures: list[np.ndarray]) -> list[np.ndarray]:

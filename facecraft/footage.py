@@ -24,7 +24,7 @@ FEWEST_SEEN = 0.5
 NARROWEST_EYE_M = 5e-3  # a smaller usual gap between the lids is an eye that is shut all the time
 BLINKING = (0.25, 0.5)  # shares of the usual gap between the lids: shut, and not yet
 WINKING = (0.4, 0.6)  # likewise against the other eye's share
-LOW = {"mouthSmile": 0.7, "browInnerUp": 0.65, "browOuterUp": 0.65}
+LOW = {"mouthSmile": 0.7, "browInnerUp": 0.65, "browOuterUp": 0.65, "mouthPucker": 0.5}
 """Slope of tracked channels against the true ones where they follow them closely: see benchmarks/RESULTS.md."""
 TOLD = 250  # frames between two lines about progress
 _FACING = np.diag([1.0, -1.0, -1.0])  # the axes of a head that looks straight into the camera

@@ -1,9 +1,10 @@
-"""The face in a video: its 478 landmarks in every frame, by MediaPipe's tracking mode."""
+"""The face in a video: its 478 landmarks in every frame, by MediaPipe's tracking mode, with irises and brows by networks of ours."""
 
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from facecraft.face.brows import settle_brows
 from facecraft.face.landmarks import Face, find_faces, place_landmarks, quiet_mediapipe
 
 REACH = 5.0  # side of the window that is watched, in sides of the face where it was first seen
@@ -39,7 +40,7 @@ def watch_face(frames: Iterable[np.ndarray], window: tuple[slice, slice]) -> Ite
             if found is None:
                 yield None
                 continue
-            yield place_landmarks(crop, found) + [columns.start, rows.start, 0]
+            yield settle_brows(crop, place_landmarks(crop, found)) + [columns.start, rows.start, 0]
     finally:
         close()
 
