@@ -82,5 +82,32 @@ def test_hair_beside_the_mouth_covers_the_neck_and_a_suit_does_not(dressed):
     assert has_long_hair(dressed.head, bald, dressed.camera, np.maximum(dressed.alpha, curtain))
     one_side = np.where(np.arange(w) < w / 2, curtain, 0)
     assert not has_long_hair(dressed.head, bald, dressed.camera, np.maximum(dressed.alpha, one_side))
-    low = np.where(np.arange(h)[:, None] > bottom, 1.0, 0.0)
-    assert not has_long_hair(dressed.head, bald, dressed.camera, np.maximum(dressed.alpha, low))
+    mouth = dressed.camera.project(np.array([[0, -0.042, -0.05]]))[0, 1]
+    for height in (mouth, bottom):  # shoulders of a head that is bent down, and of others
+        low = np.where(np.arange(h)[:, None] > height, 1.0, 0.0)
+        assert not has_long_hair(dressed.head, bald, dressed.camera, np.maximum(dressed.alpha, low))
+
+
+@pytest.mark.parametrize(("yaw", "side"), [(30, 1), (-30, -1)])
+def test_one_side_tells_of_the_hair_of_a_turned_head(yaw, side):
+    turned = photograph(yaw)
+    bald = pose_vertices(turned.head, turned.shape, turned.expression, np.zeros((2, 2)))
+    places = [[side * 0.09, 0.05, -0.09], [side * 0.09, -0.12, -0.09]]
+    (x, top), (_, bottom) = turned.camera.project(np.array(places))[:, :2].astype(int)
+    h, w = turned.alpha.shape
+    rows, columns = np.mgrid[:h, :w]
+    for middle, found in ((x, True), (w - x, False)):
+        strands = (np.abs(columns - middle) < 20) & (rows > top) & (rows < bottom)
+        assert has_long_hair(turned.head, bald, turned.camera, np.maximum(turned.alpha, strands)) == found
+
+
+def test_long_hair_covers_the_back_of_the_neck(dressed):
+    args = dressed.head, dressed.vertices, dressed.camera, dressed.image, dressed.alpha, SIZE
+    atlas = make_atlas(dressed.head.uvs.numpy(), dressed.head.faces_uv.numpy(), SIZE)
+    points = atlas.interpolate(dressed.vertices, dressed.head.faces.numpy())
+    nape = (points[:, 2] < -0.12) & (np.abs(points[:, 0]) < 0.04) & (points[:, 1] < -0.07) & (points[:, 1] > -0.1)
+    short, long = (
+        make_texture(*args, long_hair=long).albedo[atlas.rows, atlas.columns][nape] for long in (False, True)
+    )
+    for colours, like, unlike in ((short, SKIN, HAIR), (long, HAIR, SKIN)):
+        assert np.linalg.norm(colours.mean(0) - like) < np.linalg.norm(colours.mean(0) - unlike)

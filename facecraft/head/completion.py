@@ -22,7 +22,7 @@ from facecraft.mesh.light import LUMINANCE
 
 EAR_REACH = 0.015  # m around an ear
 EAR_LOBE = -0.075  # m, height above which skin and hair do not mix
-NAPE = -0.05  # m, height down to which hair grows at the back
+NAPE, LONG_NAPE = -0.05, NECK_BASE + 0.08  # m, heights down to which hair covers the back
 OVERLAP = 0.025  # m, how far hair and skin go on beneath each other there
 TUFT_M, NAPE_SOFT_M = 3e-3, 6e-3  # of the edge between them
 CHEEK = 0.0  # m, height below which a face is skin
@@ -44,25 +44,29 @@ def complete_colours(
 ) -> np.ndarray:
     """A smooth colour [n, 3] for every texel: seen, or mirrored with matched tone, or spread from the neighbours."""
     bottom = np.inf if long_hair else BARE if collar is None else -np.inf
+    nape = LONG_NAPE if long_hair else NAPE
     if collar is None:
-        return _skin_and_hair(head, vertices, surface, albedo, weight, bottom)
+        return _skin_and_hair(head, vertices, surface, albedo, weight, nape, bottom)
     covered = collar.covers(surface.positions) * head.faces_of(SKIN_REGIONS).numpy()[surface.atlas.faces]
-    body = _skin_and_hair(head, vertices, surface, albedo, weight * (covered == 0), bottom)
+    body = _skin_and_hair(head, vertices, surface, albedo, weight * (covered == 0), nape, bottom)
     cloth = _cloth_colours(head, vertices, surface, albedo, weight * (covered == 1))
     return body + covered[:, None] * (surface.atlas.interpolate(cloth, head.faces.numpy()) - body)
 
 
-def _skin_and_hair(head: HeadModel, vertices, surface: Surface, albedo, weight, bottom: float) -> np.ndarray:
-    """Colours [n, 3] of skin and hair, which ends at the nape in tufts; the neck from there down to `bottom` is skin."""
+def _skin_and_hair(
+    head: HeadModel, vertices, surface: Surface, albedo, weight, nape: float, bottom: float
+) -> np.ndarray:
+    """Colours [n, 3] of skin and hair, which ends at the height `nape` in tufts; the neck from there down to
+    `bottom` is skin."""
     colours, known = gather_colours(head, surface, albedo, weight)
     # an ear that stands out more than the head's is seen there
     known &= ~(head.vertices_of(("scalp_neck",)).numpy() & _is_near_ears(head))
     above, below = (
-        surface.atlas.interpolate(_body_colours(head, vertices, colours, known, nape, bottom), head.faces.numpy())
-        for nape in (NAPE - OVERLAP, NAPE + OVERLAP)
+        surface.atlas.interpolate(_body_colours(head, vertices, colours, known, level, bottom), head.faces.numpy())
+        for level in (nape - OVERLAP, nape + OVERLAP)
     )
     tufts = TUFT_M * _strand_noise(_arc_around(surface.positions), np.zeros(len(above)))
-    hairy = np.clip(0.5 + (surface.positions[:, 1] - NAPE - tufts) / NAPE_SOFT_M, 0, 1)
+    hairy = np.clip(0.5 + (surface.positions[:, 1] - nape - tufts) / NAPE_SOFT_M, 0, 1)
     return below + hairy[:, None] * (above - below)
 
 
@@ -198,7 +202,7 @@ def hair_detail(head: HeadModel, surface: Surface, image: np.ndarray, seen: np.n
     """Relative brightness [n] of strands on the unseen scalp, as strong as those that the photo shows."""
     out = np.zeros(len(seen))
     scalp = surface.regions == head.region_names.index("scalp_neck")
-    scalp &= surface.positions[:, 1] > (NECK_BASE + 0.08 if long_hair else NAPE)
+    scalp &= surface.positions[:, 1] > (LONG_NAPE if long_hair else NAPE)
     source = scalp & (seen > 0.6)
     if source.sum() < 2000:
         return out

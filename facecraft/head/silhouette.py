@@ -31,7 +31,8 @@ REACH_OUT, REACH_IN = 0.24, 0.06  # m, how far a vertex may move
 RIM_PX = 2.5  # a vertex this close to the outline defines it
 STIFF, SUPPLE = 8.0, 2.5  # weight of bending
 OUTLIER = 0.012  # m from the stiff solution
-MOUTH, BESIDE, LONG_HAIR = (-0.065, -0.045), 4e-3, 8e-3  # m: heights, from the head on, and mean width of long hair
+MOUTH, NOSE, BESIDE = (-0.065, -0.045), (-0.03, -0.01), 4e-3  # m: heights, and from the head on
+LONG_HAIR, HANGING, TURNED = 8e-3, 4e-3, np.radians(15)  # m, mean width of long hair there
 UNSEEN = 0.02  # pull of unseen hair towards the thickness of the rim
 
 
@@ -110,7 +111,10 @@ def coverage(mask: np.ndarray, alpha: np.ndarray) -> float:
 
 
 def has_long_hair(head: HeadModel, vertices: np.ndarray, camera: Camera, alpha: np.ndarray) -> bool:
-    """Whether the matte [H, W] is wider than the bare head `vertices` [V, 3] on both sides at the height of the mouth."""
+    """Whether hair hangs beside the bare head `vertices` [V, 3]: the matte [H, W] is wider at the heights of mouth and nose.
+
+    Shoulders are not, at the nose. Of a head that is turned the side that is seen decides, of others both.
+    """
     h, w = alpha.shape
     y, x = np.mgrid[:h, :w] + 0.5
     depth = camera.T_camera_world[2, 3]
@@ -121,10 +125,15 @@ def has_long_hair(head: HeadModel, vertices: np.ndarray, camera: Camera, alpha: 
     if not mask.any():
         return False
     px_per_m, middle = camera.fx / depth, x[mask].mean()
-    beside = (height > MOUTH[0]) & (height < MOUTH[1]) & (alpha > 0.5)
-    beside &= distance_transform_edt(~mask) > BESIDE * px_per_m
-    areas = [(beside & side).sum() / px_per_m**2 for side in (x < middle, x > middle)]
-    return min(areas) > LONG_HAIR * (MOUTH[1] - MOUTH[0])
+    beside = (alpha > 0.5) & (distance_transform_edt(~mask) > BESIDE * px_per_m)
+
+    def width(side: np.ndarray, low: float, high: float) -> float:
+        return (beside & side & (height > low) & (height < high)).sum() / px_per_m**2 / (high - low)
+
+    hangs = [width(side, *MOUTH) > LONG_HAIR and width(side, *NOSE) > HANGING for side in (x < middle, x > middle)]
+    forward = camera.T_camera_world[:3, 2]
+    yaw = np.arctan2(forward[0], -forward[2])
+    return all(hangs) or (abs(yaw) > TURNED and hangs[int(yaw < 0)])
 
 
 def latitudes(vertices: np.ndarray) -> np.ndarray:
