@@ -14,9 +14,9 @@ from facecraft.face.landmarks import find_landmarks
 from facecraft.face.portrait import preprocess
 from facecraft.head.contour import measure_matte
 from facecraft.head.cover import SIDE, find_covered, frame_face, load_network
-from facecraft.head.fit import fit_landmarks
+from facecraft.head.fit import LandmarkFit, fit_landmarks
 from facecraft.head.model import load_head
-from facecraft.head.occlusion import _fit_light, uncover
+from facecraft.head.occlusion import _fit_light, _paint_over, uncover
 from facecraft.head.scene import Photo, blur
 from facecraft.mesh.light import harmonics
 
@@ -98,6 +98,23 @@ def test_the_pose_is_found_as_if_a_side_of_the_face_were_not_covered(portrait):
     turns = [fit.camera.T_camera_world[:3, :3] for fit in fits]
     errors = [np.degrees(Rotation.from_matrix(turn @ turns[0].T).magnitude()) for turn in turns[1:]]
     assert errors[1] < 0.6 * errors[0]
+
+
+def test_what_is_covered_looks_like_the_other_side_of_the_face():
+    true = photograph(0)
+    head, h = true.head, len(true.alpha)
+    fit = LandmarkFit(true.camera, true.shape, true.expression, np.zeros((2, 2)), np.zeros(478), 0)
+    rest = head.template.double().numpy()
+    marked = np.flatnonzero(np.linalg.norm(rest - [0.035, -0.045, 0.02], axis=1) < 0.006)
+    there = true.camera.project(true.vertices[head.mirror.numpy()[marked]])[:, :2].astype(int)
+    middle = true.camera.project(true.vertices[np.abs(rest[:, 0]) < 1e-3])[:, 0].mean()
+    covered = np.tile(np.arange(h) < middle, (h, 1)) & (true.alpha > 0.5)
+    image = np.where(covered[..., None], [0.2, 0.8, 0.2], true.image).astype(np.float32)
+    assert covered[there[:, 1], there[:, 0]].all()
+    painted = _paint_over(head, Photo(image, true.alpha, true.landmarks, covered=covered), fit, 0.02 * h)
+    # as the head is seen where the mark is, and without the mark
+    blueness = [p[there[:, 1], there[:, 0]].mean(0) @ [-1, 0, 1] for p in (painted, true.image)]
+    assert blueness[0] > 0.25 > 0 > blueness[1]
 
 
 def test_hidden_landmarks_tell_nothing():

@@ -1,16 +1,16 @@
 """A photo's landmarks as if nothing covered the face (a mask, a hand, a microphone).
 
 When a quarter of a face is covered, the detector draws all of it wrong (benchmarks/fit.py --occlude), not only the part that
-it guesses. So what covers the face (facecraft.head.cover) is painted over with the fitted head in average skin under the
-photo's light, and landmarks are read once more, six times over. Those that lie on the cover are left out, and so are its
-colours.
+it guesses. So what covers the face (facecraft.head.cover) is painted over with the fitted head under the photo's light, in the
+colours of its other side or in average skin, and landmarks are read once more, six times over. Those that lie on the cover
+are left out, and so are its colours.
 """
 
 from dataclasses import replace
 
 import cv2
 import numpy as np
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
 from facecraft.camera import Camera
 from facecraft.face.landmarks import find_landmarks
@@ -20,10 +20,10 @@ from facecraft.head.fit import LandmarkFit, fit_landmarks
 from facecraft.head.model import HeadModel
 from facecraft.head.scene import Photo
 from facecraft.head.shading import DIMMEST
-from facecraft.mesh.atlas import sample_texture
+from facecraft.mesh.atlas import sample_pixels, sample_texture
 from facecraft.mesh.geometry import vertex_normals
 from facecraft.mesh.light import harmonics
-from facecraft.mesh.raster import rasterize_mesh
+from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
 
 SURE = 0.5  # how likely a covered pixel is
 LEAST, MOST = 0.05, 0.8  # of the landmarks: fewer do not mislead the detector, with more there is no face to be seen
@@ -32,6 +32,8 @@ EDGE_HEIGHTS = 0.02  # softness of the paint's edge, in heights of the face
 ROUNDS, SETTLED = 6, 3  # of painting, and the last of them, whose readings waver around one place
 AHEAD = 0.6  # how much further landmarks are moved before than they went: each round goes only a part of the way
 BACKDROP = 0.5
+DEPTH_TOLERANCE = 6e-3  # m
+RELIT = (0.5, 2.0)  # how much darker or brighter than the other side
 HAIRY = 0.3  # how far a colour is from paint where hair or an eye is in the way
 LIGHT_ROUNDS, LIGHT_PIXELS = 4, 4000
 OUTLIER, BEND = 0.1, 0.02  # of linear light: half trust; ridge on all but the mean light
@@ -77,23 +79,55 @@ def _mark(photo: Photo, landmarks: np.ndarray) -> Photo | None:
 
 
 def _paint_over(head: HeadModel, photo: Photo, fit: LandmarkFit, edge_px: float) -> np.ndarray:
-    """The picture [H, W, 3] with the head in average skin and the photo's light, and grey around it, where it is covered."""
+    """The picture [H, W, 3] with the head in the photo's light, and grey around it, where it is covered.
+
+    The head is in average skin, and like the other side of the face where that is seen.
+    """
     vertices, faces, camera = fit.vertices(head), head.faces.numpy(), fit.camera
     h, w = photo.alpha.shape
     buffers = rasterize_mesh(camera.project(vertices), faces, h, w)
     shown = buffers.mask & head.faces_of(("face", "eyeball_L", "eyeball_R")).numpy()[buffers.face_ids]
     ids, weights = buffers.face_ids[shown], buffers.barycentrics[shown]
-    normals = np.einsum("nkd,nk->nd", vertex_normals(vertices, faces)[faces[ids]], weights)
-    basis = harmonics(normals / np.linalg.norm(normals, axis=1, keepdims=True))
+    normals = vertex_normals(vertices, faces)
+    basis, basis_there = (
+        harmonics(_mix(normals, corners, weights, unit=True))
+        for corners in (faces[ids], head.mirror.numpy()[faces[ids]])
+    )
     skin = _average_skin(head, ids, weights)
     bare = np.flatnonzero(~photo.covered[shown] & (photo.alpha[shown] > 0.9))
     bare = bare[:: max(1, len(bare) // LIGHT_PIXELS)]
     light = _fit_light(basis[bare], skin[bare], photo.image[shown][bare])
+    shades, shades_there = (np.sqrt(np.maximum(b @ light, DIMMEST)) for b in (basis, basis_there))
     paint = np.full((h, w, 3), BACKDROP, np.float32)
-    paint[shown] = (skin * np.sqrt(np.maximum(basis @ light, DIMMEST))).clip(0, 1)
+    paint[shown] = (skin * shades).clip(0, 1)
     paint[shown] = _match_seam(photo, paint, shown, 4 * edge_px)[shown]
+
+    colours, is_seen = _look_there(
+        photo, buffers, camera.project(_mix(vertices, head.mirror.numpy()[faces[ids]], weights))
+    )
+    mirrored, share = paint.copy(), np.zeros((h, w), np.float32)
+    mirrored[shown] = np.where(is_seen[:, None], colours * (shades / shades_there).clip(*RELIT), paint[shown]).clip(
+        0, 1
+    )
+    share[shown] = is_seen
+    share = gaussian_filter(binary_erosion(share > 0).astype(np.float32), edge_px / 2)[..., None] * shown[..., None]
+    paint += share * (_match_seam(photo, mirrored, shown, 4 * edge_px) - paint)
     amount = np.where(shown, gaussian_filter((photo.covered & shown).astype(np.float32), edge_px / 2), photo.covered)
     return photo.image + amount[..., None].astype(np.float32) * (paint - photo.image)
+
+
+def _mix(values: np.ndarray, corners: np.ndarray, weights: np.ndarray, unit: bool = False) -> np.ndarray:
+    """`values` [V, 3] of the vertices at points in triangles `corners` [n, 3] with barycentrics [n, 3]; `unit` vectors."""
+    mixed = np.einsum("nkd,nk->nd", values[corners], weights)
+    return mixed / np.linalg.norm(mixed, axis=1, keepdims=True) if unit else mixed
+
+
+def _look_there(photo: Photo, buffers: MeshBuffers, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colours [n, 3] of the photo at places [n, 3] px and depth, and where they are of the head and not covered [n]."""
+    h, w = photo.alpha.shape
+    x, y = places[:, 0].astype(int).clip(0, w - 1), places[:, 1].astype(int).clip(0, h - 1)
+    is_seen = (places[:, 2] < buffers.depth[y, x] + DEPTH_TOLERANCE) & ~photo.covered[y, x] & (photo.alpha[y, x] > 0.9)
+    return sample_pixels(photo.image, places[:, :2]), is_seen & buffers.mask[y, x]
 
 
 def _match_seam(photo: Photo, paint: np.ndarray, shown: np.ndarray, reach_px: float) -> np.ndarray:
