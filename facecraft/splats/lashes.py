@@ -22,10 +22,11 @@ from facecraft.views import View
 
 LID, UNSEEN = 0.3, 0.6  # what is lid at least so far and seen at most so well is behind lashes
 TONE, COVER = 0.2, 0.08  # of lashes against the skin, and how far they must hide it to be some
-BEFORE_M = 5e-4  # lashes lie so far before the lid
+BEFORE_M, LONGEST_M = 5e-4, 5e-3  # lashes lie so far before the lid, and this far from the rim at most
 RIM_M = 4e-3  # triangles this close to the rim may carry lashes
 STRAND = 4  # points of the rim whose lashes have one triangle
 IMPORTANCE = np.array([1, 1, 0.1])  # of their way sidewards, up and out of the face
+RAISED_M = 1e-3  # by what lashes of shut eyes are asked for higher: triangles of the rim let them hang
 TURNS_DEG = {0.5: 40.0, 1.0: 80.0}  # blink -> how far lashes have turned down
 
 
@@ -42,10 +43,12 @@ def lash_gaussians(fitted: FittedHead, photo: View) -> tuple[Gaussians, Tensor, 
     rest = buffers.interpolate(head.template.double().numpy(), faces)[rows, columns]
     rims = rim_lines(head, head.vertices()[0].double().numpy())
     (to_upper, along), (to_lower, _) = (KDTree(rim.reshape(-1, 3)).query(rest) for rim in rims)
-    upper = (to_upper < to_lower) & head.faces_of(("face",)).numpy()[buffers.face_ids[rows, columns]]
-    rows, columns = rows[upper], columns[upper]
     depth = buffers.depth[rows, columns] - BEFORE_M
     points = camera.unproject(np.stack([columns + 0.5, rows + 0.5], 1), depth)
+    length = np.linalg.norm(points - rim_lines(head, vertices)[0].reshape(-1, 3)[along], axis=1)
+    upper = (to_upper < to_lower) & head.faces_of(("face",)).numpy()[buffers.face_ids[rows, columns]]
+    upper &= length < LONGEST_M
+    rows, columns, depth, points = (part[upper] for part in (rows, columns, depth, points))
     binding = torch.as_tensor(find_carriers(fitted, points, along[upper]))
     look = (OVERLAP * depth / camera.fx, cover[rows, columns], TONE * skin[rows, columns])
     return bind_balls(vertices, faces, binding, points, *look), binding, torch.ones(len(binding))
@@ -71,7 +74,7 @@ def find_carriers(
         upper, lower = rim_lines(head, posed).reshape(2, -1, 3)
         cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         turned = arms @ np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])
-        wanted = (upper + blink**4 * (lower - upper) / 2)[along] + turned
+        wanted = (upper + blink**4 * (lower - upper) / 2)[along] + turned + [0, RAISED_M * blink, 0]
         rotations, sizes, centres = _frames(posed, faces[near])
         moved = np.einsum("kij,nkj->nki", rotations, local) * sizes[:, None] + centres
         np.add.at(strands, along // STRAND, ((moved - wanted[:, None]) ** 2 @ IMPORTANCE))
