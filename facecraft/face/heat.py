@@ -79,6 +79,25 @@ def cut_patches(image: np.ndarray, frames: np.ndarray, size: tuple[int, int]) ->
     return np.stack(patches)
 
 
+def level_frames(
+    landmarks: np.ndarray,  # [478, 3] px
+    eyes: tuple[tuple[int, ...], tuple[int, ...]],  # landmarks of the right and the left eye, the outer corner first
+    share: float,  # of the distance between those corners is the patch wide
+    size: tuple[int, int],  # rows and columns
+    row: float,  # of the patch, where the mean of those landmarks is, halfway between its sides
+) -> np.ndarray:
+    """Affine maps [2, 2, 3] from pixels of a patch at each eye to those of the picture: level with both, the left one mirrored."""
+    across = landmarks[eyes[1][0]] - landmarks[eyes[0][0]]
+    step = share * np.linalg.norm(across) / size[1]  # in 3D, so that turning the head does not magnify
+    along = across[:2] / max(np.linalg.norm(across[:2]), 1e-9)
+    down = np.array([-along[1], along[0]])
+    frames = []
+    for side, ids in zip((1, -1), eyes, strict=True):
+        axes = step * np.stack([side * along, down], 1)
+        frames.append(np.column_stack([axes, landmarks[list(ids), :2].mean(0) - axes @ [size[1] / 2, row]]))
+    return np.stack(frames)
+
+
 def load_network(path: Path, form: str, kind: str) -> dict[str, np.ndarray]:
     """Weights by layer of a shipped network, a `kind`. InputError when the file is damaged or not of the format `form`."""
     header, weights = read_shipped(path, kind)

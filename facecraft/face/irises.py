@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facecraft.face.heat import cut_patches, find_points, load_network
+from facecraft.face.heat import cut_patches, find_points, level_frames, load_network
 
 SHIPPED = Path(__file__).with_name("irises.safetensors")
 FORMAT = "facecraft-irises/1"
@@ -35,16 +35,7 @@ def settle_irises(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 def eye_frames(landmarks: np.ndarray) -> np.ndarray:
     """Affine maps [2, 2, 3] from pixels of the patch of each eye to those of the picture; `landmarks` [478, 3] px."""
-    across = landmarks[EYES[1][0]] - landmarks[EYES[0][0]]
-    step = PATCH_SHARE * np.linalg.norm(across) / PATCH[1]  # in 3D, so that turning the head does not magnify
-    along = across[:2] / max(np.linalg.norm(across[:2]), 1e-9)
-    down = np.array([-along[1], along[0]])
-    frames = []
-    for side, ids in zip((1, -1), EYES, strict=True):
-        axes = step * np.stack([side * along, down], 1)
-        middle = np.array(PATCH[::-1]) / 2
-        frames.append(np.column_stack([axes, landmarks[list(ids), :2].mean(0) - axes @ middle]))
-    return np.stack(frames)
+    return level_frames(landmarks, EYES, PATCH_SHARE, PATCH, PATCH[0] / 2)
 
 
 @cache
