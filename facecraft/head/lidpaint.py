@@ -7,7 +7,7 @@ from facecraft.blur import blur_known
 from facecraft.head.lids import LID_RIMS, RIM_POINTS, smooth_line
 
 LID_BLUR_M = 3e-3  # how smooth an unfolded lid is
-OTHER_TONES = (0.5, 0.25)  # as logarithms: what differs more from the skin around it is none, at first and at last
+OTHER_TONE, ROUNDS = 0.6, 2  # as a logarithm: what differs more from the skin around it is none; sockets lie in shade
 ENOUGH = 0.03  # share of the pixels around that must show skin for its colour to be taken from there alone
 # shares of the gap that a lid has shut when its lashes are drawn faintly, fully: till then they are seen
 SUNK = (0.1, 0.45)
@@ -40,9 +40,9 @@ def unfold_lids(
     seen = seen[rows, columns] / shading
     # pixels of another tone are brows, lashes and whites of eyes that the mesh takes for skin
     tone, likely = seen.clip(0.01, 1), weight
-    for other in OTHER_TONES:
+    for _ in range(ROUNDS):
         usual = blur_known(tone, likely, 4 * sigma)[0].clip(0.01)
-        likely = weight * np.exp(-(np.log(tone / usual) ** 2).sum(2) / other**2)
+        likely = weight * np.exp(-(np.log(tone / usual) ** 2).sum(2) / OTHER_TONE**2)
     weight = likely
     out = painted.copy()
     smooth = out[rows, columns] / shading
