@@ -6,16 +6,13 @@ their brows.
 """
 
 import numpy as np
-from iris_patches import cut_loose, look_closer, random_gaze
-from synthetic_photo import random_camera, random_expression, random_person, render
+from iris_patches import cut_loose, photograph_grown, photograph_painted, random_gaze
+from synthetic_photo import random_expression, random_person
 
 from facecraft.face.brows import BROWS, PATCH, brow_frames
-from facecraft.head.fit import pose_vertices
 from facecraft.head.model import HeadModel
-from facecraft.synth.picture import take_picture
 from facecraft.synth.scene import Scene, make_pose
 from facecraft.synth.subject import Subject
-from facecraft.synth.viewpoint import portrait_camera
 
 FIRST_SEED = 700_000  # far from the seeds of the irises and of benchmarks
 SHOTS = 12  # pictures of a person
@@ -31,14 +28,7 @@ def painted_brows(head: HeadModel, number: int) -> tuple[np.ndarray, np.ndarray]
         for name, weight in random_brows(rng).items():
             expression[head.expression_names.index(name)] = weight
         pose = (person.shape, expression, random_gaze(rng))
-        window, points = look_closer(
-            head,
-            pose_vertices(head, *pose, person.bumps),
-            random_camera(rng, int(rng.uniform(280, 1000)), 17.0),
-            REACH_M,
-        )
-        image, _ = render(head, pose_vertices(head, *pose, person.bumps + person.hair), person.albedo, window, rng)
-        found.append(cut_out(image, points, rng))
+        found.append(cut_out(*photograph_painted(head, person, pose, REACH_M, rng), rng))
     return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
 
@@ -49,11 +39,7 @@ def grown_brows(head: HeadModel, number: int) -> tuple[np.ndarray, np.ndarray]:
     for shot in range(SHOTS):
         pose, channels = scene.pose(shot)
         pose = make_pose(channels | random_brows(rng), random_gaze(rng), pose.neck.numpy())
-        lit = scene.lit(pose, scene.light(shot)[1], shot)
-        window, points = look_closer(head, lit.vertices, portrait_camera(rng, int(rng.uniform(280, 640))), REACH_M)
-        taken = take_picture(lit, window)
-        cover = taken.alpha[..., None]
-        found.append(cut_out(taken.rgb * cover + rng.random(3) * (1 - cover), points, rng))
+        found.append(cut_out(*photograph_grown(head, scene, pose, shot, REACH_M, rng), rng))
     return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
 

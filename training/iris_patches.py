@@ -35,11 +35,7 @@ def painted_eyes(head: HeadModel, number: int) -> tuple[np.ndarray, np.ndarray]:
         expression, gaze = random_expression(head, rng), random_gaze(rng)
         expression[blinks] = rng.choice([0, 0.5, 0.9], p=[0.5, 0.35, 0.15]) * rng.random()
         pose = (person.shape, expression, gaze)
-        window, points = look_closer(
-            head, pose_vertices(head, *pose, person.bumps), random_camera(rng, int(rng.uniform(280, 1000)), 17.0)
-        )
-        image, _ = render(head, pose_vertices(head, *pose, person.bumps + person.hair), person.albedo, window, rng)
-        found.append(cut_out(image, points, rng))
+        found.append(cut_out(*photograph_painted(head, person, pose, REACH_M, rng), rng))
     return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
 
@@ -51,11 +47,7 @@ def grown_eyes(head: HeadModel, number: int) -> tuple[np.ndarray, np.ndarray]:
         pose, channels = scene.pose(shot)
         if rng.random() < 0.7:
             pose = make_pose(channels, random_gaze(rng), pose.neck.numpy())
-        lit = scene.lit(pose, scene.light(shot)[1], shot)
-        window, points = look_closer(head, lit.vertices, portrait_camera(rng, int(rng.uniform(280, 640))))
-        taken = take_picture(lit, window)
-        cover = taken.alpha[..., None]
-        found.append(cut_out(taken.rgb * cover + rng.random(3) * (1 - cover), points, rng))
+        found.append(cut_out(*photograph_grown(head, scene, pose, shot, REACH_M, rng), rng))
     return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
 
@@ -64,8 +56,29 @@ def random_gaze(rng: np.random.Generator) -> np.ndarray:
     return np.repeat(rng.normal(0, (0.22, 0.17), (1, 2)), 2, 0) + rng.normal(0, 0.03, (2, 2))
 
 
+def photograph_painted(
+    head: HeadModel, person, pose, reach_m: tuple[float, float], rng
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture [H, W, 3] of the eyes of a person of synthetic_photo in a pose (shape, expression, gaze), and its landmarks."""
+    camera = random_camera(rng, int(rng.uniform(280, 1000)), 17.0)
+    window, points = look_closer(head, pose_vertices(head, *pose, person.bumps), camera, reach_m)
+    image, _ = render(head, pose_vertices(head, *pose, person.bumps + person.hair), person.albedo, window, rng)
+    return image, points
+
+
+def photograph_grown(
+    head: HeadModel, scene: Scene, pose, shot: int, reach_m: tuple[float, float], rng
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a person of facecraft.synth, before a backdrop of one colour."""
+    lit = scene.lit(pose, scene.light(shot)[1], shot)
+    window, points = look_closer(head, lit.vertices, portrait_camera(rng, int(rng.uniform(280, 640))), reach_m)
+    taken = take_picture(lit, window)
+    cover = taken.alpha[..., None]
+    return taken.rgb * cover + rng.random(3) * (1 - cover), points
+
+
 def look_closer(
-    head: HeadModel, vertices: np.ndarray, camera: Camera, reach_m: tuple[float, float] = REACH_M
+    head: HeadModel, vertices: np.ndarray, camera: Camera, reach_m: tuple[float, float]
 ) -> tuple[Camera, np.ndarray]:
     """The part of a camera's picture that the eyes are in, as a camera, and the landmarks [478, 3] in it, z in px as well."""
     points = camera.project(head.landmarks(torch.as_tensor(vertices).float()[None])[0].double().numpy())

@@ -206,9 +206,7 @@ def hair_detail(head: HeadModel, surface: Surface, image: np.ndarray, seen: np.n
     source = scalp & (seen > 0.6)
     if source.sum() < 2000:
         return out
-    luminance = image @ LUMINANCE
-    ratio = luminance / np.maximum(gaussian_filter(luminance, image.shape[0] / 128), 0.04) - 1
-    strength = np.clip(1.5 * np.median(np.abs(sample_pixels(ratio, surface.pixels[source]))), 0.01, 0.12)
+    strength = np.clip(1.5 * _contrast(image, surface.pixels[source], image.shape[0] / 128), 0.01, 0.12)
     strands = _strand_noise(_arc_around(surface.positions[scalp]), latitudes(surface.positions[scalp]) * LATITUDE_M)
     out[scalp] = strength * strands * np.clip((0.8 - seen[scalp]) / 0.6, 0, 1)
     return out
@@ -221,11 +219,16 @@ def skin_grain(head: HeadModel, surface: Surface, image: np.ndarray, seen: np.nd
     source = skin & (seen > 0.9)
     if source.sum() < 2000:
         return out
-    luminance = image @ LUMINANCE
-    ratio = luminance / np.maximum(gaussian_filter(luminance, image.shape[0] / 256), 0.04) - 1
-    contrast = np.median(np.abs(sample_pixels(ratio, surface.pixels[source])))
+    contrast = _contrast(image, surface.pixels[source], image.shape[0] / 256)
     out[skin] = GRAIN * contrast * _grain(surface.positions[skin])
     return out
+
+
+def _contrast(image: np.ndarray, pixels: np.ndarray, sigma: float) -> float:
+    """Median share by which pixels [n, 2] of a picture are brighter or darker than what is `sigma` px around them."""
+    luminance = image @ LUMINANCE
+    ratio = luminance / np.maximum(gaussian_filter(luminance, sigma), 0.04) - 1
+    return np.median(np.abs(sample_pixels(ratio, pixels)))
 
 
 def _grain(points: np.ndarray) -> np.ndarray:

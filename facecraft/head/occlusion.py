@@ -88,11 +88,9 @@ def _paint_over(head: HeadModel, photo: Photo, fit: LandmarkFit, edge_px: float)
     buffers = rasterize_mesh(camera.project(vertices), faces, h, w)
     shown = buffers.mask & head.faces_of(("face", "eyeball_L", "eyeball_R")).numpy()[buffers.face_ids]
     ids, weights = buffers.face_ids[shown], buffers.barycentrics[shown]
+    corners, corners_there = faces[ids], head.mirror.numpy()[faces[ids]]
     normals = vertex_normals(vertices, faces)
-    basis, basis_there = (
-        harmonics(_mix(normals, corners, weights, unit=True))
-        for corners in (faces[ids], head.mirror.numpy()[faces[ids]])
-    )
+    basis, basis_there = (harmonics(_mix(normals, c, weights, unit=True)) for c in (corners, corners_there))
     skin = _average_skin(head, ids, weights)
     bare = np.flatnonzero(~photo.covered[shown] & (photo.alpha[shown] > 0.9))
     bare = bare[:: max(1, len(bare) // LIGHT_PIXELS)]
@@ -102,9 +100,8 @@ def _paint_over(head: HeadModel, photo: Photo, fit: LandmarkFit, edge_px: float)
     paint[shown] = (skin * shades).clip(0, 1)
     paint[shown] = _match_seam(photo, paint, shown, 4 * edge_px)[shown]
 
-    colours, is_seen = _look_there(
-        photo, buffers, camera.project(_mix(vertices, head.mirror.numpy()[faces[ids]], weights))
-    )
+    places = camera.project(_mix(vertices, corners_there, weights))
+    colours, is_seen = _look_there(photo, buffers, places)
     mirrored, share = paint.copy(), np.zeros((h, w), np.float32)
     mirrored[shown] = np.where(is_seen[:, None], colours * (shades / shades_there).clip(*RELIT), paint[shown]).clip(
         0, 1
