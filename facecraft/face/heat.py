@@ -37,10 +37,12 @@ def find_points(patches: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarr
 
 def _convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int) -> np.ndarray:
     """`x` [N, H, W, C] with `weight` [D, C, k, k] and `bias` [D], zeros around: [N, H / stride, W / stride, D]."""
-    rim = weight.shape[2] // 2
-    padded = np.pad(x, ((0, 0), (rim, rim), (rim, rim), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], (1, 2))[:, ::stride, ::stride]
-    return np.tensordot(windows, weight, ((3, 4, 5), (1, 2, 3))) + bias
+    (count, height, width, _), side = x.shape, weight.shape[2]
+    padded = np.pad(x, ((0, 0), (side // 2,) * 2, (side // 2,) * 2, (0, 0)))
+    windows = [padded[:, i : i + height : stride, j : j + width : stride] for i in range(side) for j in range(side)]
+    columns = np.concatenate(windows, 3).reshape(-1, weight[0].size)  # copied in runs, as no tensordot over windows is
+    out = columns @ weight.transpose(2, 3, 1, 0).reshape(-1, len(weight)) + bias
+    return out.reshape(count, height // stride, width // stride, -1)
 
 
 def _enlarge(x: np.ndarray) -> np.ndarray:
