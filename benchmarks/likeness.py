@@ -17,9 +17,9 @@ import numpy as np
 from facecraft.camera import orbit_camera
 from facecraft.face.portrait import Portrait, preprocess
 from facecraft.head.fit import fit_landmarks
-from facecraft.head.fitted import FittedHead, complete_fit
+from facecraft.head.fitted import FittedHead, complete_fit, fit_faces
 from facecraft.head.model import load_head
-from facecraft.head.photometric import fit_photo
+from facecraft.head.scene import Photo
 from facecraft.head.texture import render_textured
 from facecraft.image import to_bytes, write_png
 
@@ -52,7 +52,8 @@ def fit_both(portrait: Portrait, quality: str) -> list[FittedHead]:
     """The head fitted to the landmarks alone, and to the picture."""
     head = load_head()
     first = fit_landmarks(head, portrait.landmarks, portrait.camera)
-    second = fit_photo(head, first, portrait.landmarks, portrait.image, portrait.alpha, quality)
+    photo = Photo(portrait.image, portrait.alpha, portrait.landmarks)
+    second = fit_faces(head, [photo], [portrait.camera], quality)[0]
     return [complete_fit(head, fit, portrait.image, portrait.alpha) for fit in (first, second)]
 
 

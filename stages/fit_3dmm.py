@@ -1,8 +1,9 @@
 """Fit the head model to the portrait: pose, shape, expression, hair shell and texture.
 
 Reads source/transforms.json, source/images/, source/landmarks.npz, and the same of source/more/; writes head/head.safetensors,
-head/transforms.json, head/texture.png, head/seen.png, head/mesh.glb (textured, as in the photo) and head/overlay.png. Several
-photos share shape and skin; each has its own pose, expression, gaze and light. What covers a part of the face is looked past.
+head/transforms.json, head/texture.png, head/shut_eyes.png (the same with shut eyes), head/seen.png, head/mesh.glb (textured, as
+in the photo) and head/overlay.png. Several photos share shape and skin; each has its own pose, expression, gaze and light. What
+covers a part of the face is looked past.
 
 Example: facecraft fit-3dmm ann.ws --quality draft
 """

@@ -37,6 +37,6 @@ def test_lashes_lie_where_the_photo_is_dark_and_go_with_the_rim_when_the_eyes_sh
 def test_skin_without_lashes_gets_none(made_up):  # noqa: F811
     true, texture, _ = made_up
     fitted = replace(fitted_head(true), texture=texture)
-    rgb, alpha, _, _ = render_textured(true.head, true.vertices, texture, true.camera, 1)
+    rgb, alpha, _, _ = render_textured(true.head, true.vertices, texture.for_shut_eyes(), true.camera, 1)
     gaussians, binding, _ = lash_gaussians(fitted, View(true.camera, rgb, alpha, None, "photo"))
     assert len(binding) == len(gaussians) == 0

@@ -57,7 +57,7 @@ def shut_eyes(true, texture):
 
 def test_a_shut_lid_has_the_colour_of_the_skin_around_the_eye(made_up):
     true, texture, clean = made_up
-    rgb, lids, rise = shut_eyes(true, texture)
+    rgb, lids, rise = shut_eyes(true, texture.for_shut_eyes())
     truth = shut_eyes(true, clean)[0]
     lid = lids & (rise > 0.003) & (rise < 0.009)
     assert lid.sum() > 100
@@ -66,6 +66,18 @@ def test_a_shut_lid_has_the_colour_of_the_skin_around_the_eye(made_up):
 
 def test_shut_lids_meet_in_a_dark_line(made_up):
     true, texture, clean = made_up
-    rgb, lids, rise = shut_eyes(true, texture)
+    rgb, lids, rise = shut_eyes(true, texture.for_shut_eyes())
     profile = [rgb[lids & (np.abs(rise - at) < 5e-4)].mean() for at in np.arange(-4, 9) * 1e-3]
     assert abs(np.argmin(profile) - 4) <= 1 and min(profile) < 0.6 * profile[9]
+
+
+def test_open_eyes_wear_the_lashes_of_the_photo(made_up):
+    true, texture, clean = made_up
+    bare = render_textured(true.head, true.vertices, clean, true.camera)[0]
+    lashes = (true.alpha > 0.9) & (np.abs(bare - true.image).mean(2) > 0.2)
+    assert lashes.sum() > 50
+    off, off_shut = (
+        np.abs(render_textured(true.head, true.vertices, look, true.camera)[0] - true.image)[lashes].mean()
+        for look in (texture, texture.for_shut_eyes())
+    )
+    assert off < 0.1 < off_shut

@@ -29,7 +29,7 @@ from facecraft.mesh.raster import rasterize_mesh
 from facecraft.progress import log
 from facecraft.records import digest_file
 
-SCHEMA = "facecraft-fitted-head/1"
+SCHEMA = "facecraft-fitted-head/2"
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class FittedHead:
             frames.append(frame_record(camera, file_path=picture, timestep_index=number, camera_index=0))
         run.output("head/transforms.json").write_text(transforms_text(frames))
         write_png(run.output("head/texture.png"), self.texture.albedo, SYNTHETIC)
+        write_png(run.output("head/shut_eyes.png"), self.texture.for_shut_eyes().albedo, SYNTHETIC)
         write_png(run.output("head/seen.png"), self.texture.seen, SYNTHETIC)
         rows = [
             self.overlay(source.image, source.alpha, fit)
@@ -163,9 +164,12 @@ def load_fitted(workspace) -> FittedHead:
     if header["head_sha256"] != head.digest:
         raise InputError(f"{path} was made with another version of the head; run `facecraft fit-3dmm --force`")
     (_, camera), *_ = read_frames(workspace.require("head/transforms.json"))
-    albedo = np.asarray(Image.open(workspace.require("head/texture.png")).convert("RGB"), np.float32) / 255
+    albedo, shut_eyes = (
+        np.asarray(Image.open(workspace.require(f"head/{name}.png")).convert("RGB"), np.float32) / 255
+        for name in ("texture", "shut_eyes")
+    )
     seen = np.asarray(Image.open(workspace.require("head/seen.png")).convert("L"), np.float32) / 255
-    texture = Texture(albedo, seen, arrays["light"])
+    texture = Texture(albedo, seen, arrays["light"], shut_eyes)
     return FittedHead(
         head,
         camera,

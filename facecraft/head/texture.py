@@ -1,12 +1,12 @@
 """The colour of a fitted head: the photo projected onto its atlas, light taken out gently, the unseen completed.
 
-Seen texels are the photo's. Unseen ones take, in this order: the other side of the face, with its colours matched by a
-membrane over the mesh; the colour of their surroundings, spread over the mesh harmonically, which carries hair over the
-scalp and leaves no face on the back; hair detail repeated from the photo. The inside of the mouth and hidden parts of the
-eyes start from the open head's own colours.
+Seen texels are the photo's, lids of open eyes with the lashes before them; for shut eyes these are painted (lidtexels.py).
+Unseen ones take, in this order: the other side of the face, with its colours matched by a membrane over the mesh; the colour
+of their surroundings, spread over the mesh harmonically, which carries hair over the scalp and leaves no face on the back;
+hair detail repeated from the photo. The inside of the mouth and hidden parts of the eyes start from the open head's own colours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -16,7 +16,7 @@ from facecraft.head.collar import GRAZING, find_collar
 from facecraft.head.completion import complete_colours, hair_detail, skin_grain
 from facecraft.head.highlights import find_highlights
 from facecraft.head.interior import paint_interior
-from facecraft.head.lids import lash_tones, unfolded_share
+from facecraft.head.lids import lash_tones, lid_shares, unfolded_share
 from facecraft.head.lidtexels import paint_lids
 from facecraft.head.model import HeadModel, landmark_points
 from facecraft.head.strays import find_strays, hollow_ears
@@ -29,16 +29,25 @@ from facecraft.mesh.raster import rasterize_mesh
 LASHES_PX = (1.0, 3.5)  # skin this close to eyes or an open mouth, and teeth to lips, are not trusted, then fully
 RIM = (0.005, 0.02)  # of the picture's height: colours spread from inside of the rim, which the backdrop tints
 HAIR_RIM = (0.003, 0.012)  # the same of hair and clothes, of which often little more than the rim is seen
+OPEN_LID_PX, OPEN_LID_FACING = (0.0, 1.0), (0.1, 0.3)  # lids of open eyes are trusted up to the eye: with their lashes
 PAINT_PX = (3.0, 7.0)  # the same for colours that spread to hidden skin: no lashes and no make-up on closed lids
 
 
 @dataclass(frozen=True)
 class Texture:
-    """Colour without light [T, T, 3] on the atlas, how well each texel was seen [T, T], and the light [9]."""
+    """Colour without light [T, T, 3] on the atlas, how well each texel was seen [T, T], and the light [9].
+
+    `shut_eyes` is the colour [T, T, 3] of lids that do not wear what a photo shows before open ones; None = the same.
+    """
 
     albedo: np.ndarray
     seen: np.ndarray
     light: np.ndarray
+    shut_eyes: np.ndarray | None = None
+
+    def for_shut_eyes(self) -> "Texture":
+        """The texture whose lids may shut."""
+        return self if self.shut_eyes is None else replace(self, albedo=self.shut_eyes)
 
 
 def make_texture(
@@ -88,10 +97,13 @@ def make_texture(
     filled, trusted = paint_lids(head, surface, albedo, glimpsed, seen, filled, tones)
     filled *= hollow_ears(head, vertices, surface, bare_ears)[:, None]
     filled += hair_detail(head, surface, image, seen, long_hair)[:, None] * filled
-    colours = trusted[:, None] * albedo + (1 - trusted[:, None]) * filled
-    colours = paint_interior(head, surface.atlas, surface.regions, colours, seen)
+    shown = np.maximum(seen, clean * _open_lids(head, surface))
+    colours = shown[:, None] * albedo + (1 - shown[:, None]) * filled
     atlas = surface.atlas
-    return Texture(atlas.spread(colours.clip(0, 1)), atlas.spread(seen[:, None])[..., 0], light)
+    colours = paint_interior(head, atlas, surface.regions, colours, seen)
+    shut = colours + (trusted - shown)[:, None] * (albedo - filled)
+    open_eyes, shut_eyes = (atlas.spread(part.clip(0, 1)) for part in (colours, shut))
+    return Texture(open_eyes, atlas.spread(seen[:, None])[..., 0], light, shut_eyes)
 
 
 def render_textured(
@@ -123,6 +135,12 @@ def _estimate_light(head: HeadModel, surface: Surface, photo: np.ndarray, seen: 
     if skin.sum() < 500:
         return np.eye(9)[0]
     return fit_light(surface.shading_normals[skin], photo[skin] @ LUMINANCE)
+
+
+def _open_lids(head: HeadModel, surface: Surface) -> np.ndarray:
+    """How far [n] texels are lid and face the camera."""
+    lids = surface.atlas.interpolate(lid_shares(head).max(1, keepdims=True), head.faces.numpy())[:, 0]
+    return lids * _ramp(surface.border_px, *OPEN_LID_PX) * _ramp(surface.facing, *OPEN_LID_FACING)
 
 
 def _lash_tones(head: HeadModel, vertices: np.ndarray, camera: Camera, image: np.ndarray) -> np.ndarray:

@@ -18,9 +18,9 @@ GAP_M, GAP_TONE = 1.6e-3, 0.6  # width of gaps between teeth that are closed, an
 
 
 def clean_mouth(fitted: FittedHead) -> FittedHead:
-    """The head with the model's colours inside of the mouth, but for the upper teeth: a smile that the mesh does not meet
+    """The head, its texture for shut eyes, with the model's colours inside of the mouth, but for the upper teeth: a smile that the mesh does not meet
     exactly leaves teeth on the tongue, which show when the mouth opens."""
-    head, texture = fitted.head, fitted.texture
+    head, texture = fitted.head, fitted.texture.for_shut_eyes()
     atlas = make_atlas(head.uvs.numpy(), head.faces_uv.numpy(), len(texture.albedo))
     regions = head.face_regions.numpy()[atlas.faces]
     hidden = head.faces_of(HIDDEN).numpy()[atlas.faces]
@@ -28,7 +28,7 @@ def clean_mouth(fitted: FittedHead) -> FittedHead:
     colours = paint_interior(head, atlas, regions, texture.albedo[atlas.rows, atlas.columns], seen)
     albedo = texture.albedo.copy()
     albedo[atlas.rows[hidden], atlas.columns[hidden]] = colours[hidden].clip(0, 1)
-    return replace(fitted, texture=replace(texture, albedo=albedo))
+    return replace(fitted, texture=replace(texture, albedo=albedo, shut_eyes=None))
 
 
 def shade_mouth(

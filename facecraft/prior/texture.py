@@ -50,10 +50,11 @@ def express(fitted: FittedHead, size: int) -> list[View]:
     like = replace(fitted.camera, width=size, height=size, fx=focal, fy=focal)
     views = []
     for expression in EXPRESSIONS:
+        texture = fitted.texture.for_shut_eyes() if "eyeBlinkLeft" in expression else fitted.texture
         vertices = fitted.vertices(head.expression_vector(expression)[0].numpy())
         for azimuth in EXPRESSION_AZIMUTHS:
             camera = orbit_camera(like, azimuth, 0, centre, distance)
-            rgb, alpha, depth, _ = render_textured(head, vertices, fitted.texture, camera)
+            rgb, alpha, depth, _ = render_textured(head, vertices, texture, camera)
             views.append(View(camera, rgb, alpha, depth, "texture", EXPRESSION_WEIGHT, expression))
     return views
 

@@ -35,7 +35,7 @@ def lash_gaussians(fitted: FittedHead, photo: View) -> tuple[Gaussians, Tensor, 
     head, vertices, faces = fitted.head, fitted.vertices(), fitted.head.faces.numpy()
     camera = photo.camera
     buffers = rasterize_mesh(camera.project(vertices), faces, *photo.alpha.shape)
-    skin, _, _, seen = render_textured(head, vertices, fitted.texture, camera, 1)
+    skin, _, _, seen = render_textured(head, vertices, fitted.texture.for_shut_eyes(), camera, 1)
     lids = buffers.interpolate(lid_shares(head).max(1, keepdims=True), faces)[..., 0]
     missing, most = ((skin - picture) @ LUMINANCE for picture in (photo.rgb, TONE * skin))
     cover = (missing / np.maximum(most, 1e-3)).clip(0, FIRST_OPACITY)

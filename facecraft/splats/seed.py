@@ -38,7 +38,7 @@ def seed_gaussians(fitted: FittedHead, count: int, seed: int) -> tuple[Gaussians
     where = np.einsum("nkd,nk->nd", head.uvs.numpy()[head.faces_uv.numpy()[binding]], weights)
     normals = np.einsum("nkd,nk->nd", shading_normals(vertices, faces)[faces[binding]], weights)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    rgb = sample_texture(fitted.texture.albedo, where) * shade(normals, fitted.texture.light)[:, None]
+    rgb = sample_texture(fitted.texture.for_shut_eyes().albedo, where) * shade(normals, fitted.texture.light)[:, None]
     points = np.einsum("nkd,nk->nd", vertices[faces[binding]], weights)
     spacing = np.sqrt(areas / np.bincount(binding, minlength=len(faces)))[binding]
     seen = torch.as_tensor(sample_texture(fitted.texture.seen, where)).float()

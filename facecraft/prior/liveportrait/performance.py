@@ -100,7 +100,7 @@ def _play(portrait: LivePortrait, fitted: FittedHead, motion: Motion, most: int)
     square = face_square(camera.project(points[0]), *DRIVER, upright=True)
     ways = []
     for mesh in track([fitted.vertices(), *meshes], "playing the motion"):
-        rgb, alpha, _, _ = render_textured(head, mesh, fitted.texture, camera)
+        rgb, alpha, _, _ = render_textured(head, mesh, fitted.texture.for_shut_eyes(), camera)
         crop = square.cut(rgb * alpha[..., None] + 1 - alpha[..., None])
         ways.append(portrait.read_motion(crop).expression)
     return Performance(torch.cat(ways[1:]) - ways[0], head_openness(fitted, np.stack(points[1:])), weights, gaze)
