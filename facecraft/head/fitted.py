@@ -23,6 +23,7 @@ from facecraft.head.occlusion import uncover
 from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
 from facecraft.head.silhouette import coverage, fit_silhouette, has_long_hair
+from facecraft.head.teeth import close_gaps
 from facecraft.head.texture import Texture, make_texture, render_textured
 from facecraft.image import SYNTHETIC, write_png
 from facecraft.mesh.raster import rasterize_mesh
@@ -141,7 +142,8 @@ def complete_fit(head: HeadModel, fit: LandmarkFit, image, alpha, texture_size: 
     vertices = fit.vertices(head)
     long_hair = has_long_hair(head, vertices, fit.camera, alpha)
     offsets = fit_silhouette(head, vertices, fit.camera, alpha)
-    offsets += fit_teeth(head, vertices, fit.camera, image)
+    offsets += close_gaps(head)
+    offsets += fit_teeth(head, fit.vertices(head, offsets), fit.camera, image)
     vertices = fit.vertices(head, offsets)
     mask = rasterize_mesh(fit.camera.project(vertices), head.faces.numpy(), *alpha.shape).mask
     log.info(f"silhouette covers the matte with an IoU of {coverage(mask, alpha):.3f}")
