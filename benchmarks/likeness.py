@@ -1,12 +1,15 @@
 """Likeness of fitted heads: dlib's face embedding of each photo against textured renders, as a table in markdown.
 
 Numbers are distances (less is more alike; 0.6 is dlib's bar for the same person), at -15 and +15 degrees, for the head fitted
-to landmarks alone and for the one fitted to the picture; both are textured from the photo. Needs the extra `eval`.
+to landmarks alone and for the one fitted to the picture; both are textured from the photo. Needs the extra `eval`. Of a folder of
+synthetic subjects (`facecraft synth` and `facecraft preprocess`) the second one is the true head, in the true camera: what dlib can tell.
 
-Usage: python benchmarks/likeness.py PORTRAITS [--quality Q] [--sheets FOLDER] (`make bench-likeness`)
+Usage: python benchmarks/likeness.py PORTRAITS|WORKSPACES [--quality Q] [--sheets FOLDER] (`make bench-likeness`)
 """
 
 import argparse
+import json
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,14 +17,17 @@ from pathlib import Path
 import dlib
 import numpy as np
 
-from facecraft.camera import orbit_camera
-from facecraft.face.portrait import Portrait, preprocess
-from facecraft.head.fit import fit_landmarks
+from facecraft.alignment import fit_similarity
+from facecraft.camera import Camera, orbit_camera
+from facecraft.evaluation.subject import load_truth
+from facecraft.face.portrait import Portrait, Source, load_source, preprocess
+from facecraft.head.fit import LandmarkFit, fit_landmarks
 from facecraft.head.fitted import FittedHead, complete_fit, fit_faces
-from facecraft.head.model import load_head
+from facecraft.head.model import HeadModel, landmark_points, load_head
 from facecraft.head.scene import Photo
 from facecraft.head.texture import render_textured
 from facecraft.image import to_bytes, write_png
+from facecraft.workspace import Workspace
 
 SIDES_DEG = (-15, 15)
 SHEET_DEG = (0, -30, 30, -60, 60, 90, 180)
@@ -34,10 +40,11 @@ def main() -> None:
     options.add_argument("--quality", default="standard", choices=("draft", "standard", "high"))
     options.add_argument("--sheets", type=Path, help="folder for contact sheets, landmarks above, picture below")
     given = options.parse_args()
-    print("| portrait | landmarks -15 | +15 | picture -15 | +15 | margin |\n|---|---|---|---|---|---|")
-    for path in sorted(given.portraits.glob("*.jpg")) + sorted(given.portraits.glob("*.png")):
-        portrait = preprocess(path)
-        heads = fit_both(portrait, given.quality)
+    print("| portrait | landmarks -15 | +15 | picture or truth -15 | +15 | margin |\n|---|---|---|---|---|---|")
+    for path in sorted(path for suffix in ("jpg", "png", "ws") for path in given.portraits.glob(f"*.{suffix}")):
+        workspace = Workspace.open(path) if path.is_dir() else None
+        portrait = load_source(workspace) if workspace else preprocess(path)
+        heads = fit_both(portrait, given.quality, find_truth(workspace) if workspace else None)
         photo = embed(portrait.image * portrait.alpha[..., None] + 1 - portrait.alpha[..., None])
         distances = [[distance(photo, embed(view(head, azimuth))) for azimuth in SIDES_DEG] for head in heads]
         margin = np.mean(distances[0]) - np.mean(distances[1])
@@ -48,13 +55,44 @@ def main() -> None:
             write_png(given.sheets / f"{path.stem}.png", sheet(portrait, heads))
 
 
-def fit_both(portrait: Portrait, quality: str) -> list[FittedHead]:
-    """The head fitted to the landmarks alone, and to the picture."""
+def fit_both(portrait: Portrait | Source, quality: str, truth: "TrueFit | None") -> list[FittedHead]:
+    """The head fitted to the landmarks alone, and to the picture, or the true one."""
     head = load_head()
     first = fit_landmarks(head, portrait.landmarks, portrait.camera)
     photo = Photo(portrait.image, portrait.alpha, portrait.landmarks)
-    second = fit_faces(head, [photo], [portrait.camera], quality)[0]
-    return [complete_fit(head, fit, portrait.image, portrait.alpha) for fit in (first, second)]
+    second = truth or fit_faces(head, [photo], [portrait.camera], quality)[0]
+    heads = [complete_fit(head, fit, portrait.image, portrait.alpha) for fit in (first, second)]
+    return [heads[0], replace(heads[1], offsets=heads[1].offsets + truth.own)] if truth else heads
+
+
+@dataclass(frozen=True)
+class TrueFit(LandmarkFit):
+    """A head with offsets `own` [V, 3], m, that its shape does not make."""
+
+    own: np.ndarray
+
+    def vertices(self, head: HeadModel, offsets: np.ndarray | None = None) -> np.ndarray:
+        """The head as it is in the picture [V, 3], m."""
+        return super().vertices(head, self.own if offsets is None else self.own + offsets)
+
+
+def find_truth(workspace: Workspace) -> TrueFit:
+    """The true head of a synthetic subject with its neck straight, in the crop that preprocess took of its photo."""
+    truth, report = load_truth(workspace), json.loads(workspace.require("source/report.json").read_text())
+    avatar, crop, whole = truth.avatar, report["crop"], truth.views[0].camera.resized(*report["photo_size"])
+    scale = crop["size"] / crop["side"]
+    middle = (whole.cx - crop["left"]) * scale, (whole.cy - crop["top"]) * scale
+    expression = avatar.head.expression_vector(truth.photo_expression)[0].numpy()
+    straight = TrueFit(
+        Camera(crop["size"], crop["size"], whole.fx * scale, whole.fy * scale, *middle, whole.T_camera_world),
+        *(np.asarray(part, float) for part in (avatar.shape, expression, truth.gaze, np.zeros(478))),
+        *(0, np.asarray(avatar.offsets, float)),
+    )
+    meshes = truth.vertices(truth.photo_expression, truth.gaze), straight.vertices(avatar.head)
+    _, rotation, translation = fit_similarity(*(landmark_points(avatar.head, mesh) for mesh in meshes))
+    turn = np.eye(4)
+    turn[:3, :3], turn[:3, 3] = rotation, translation
+    return replace(straight, camera=replace(straight.camera, T_camera_world=whole.T_camera_world @ np.linalg.inv(turn)))
 
 
 def view(fitted: FittedHead, azimuth_deg: float) -> np.ndarray:
