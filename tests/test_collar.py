@@ -4,7 +4,8 @@ from photographed_head import CLOTH, HAIR, SKIN, photograph
 
 from facecraft.head.collar import find_collar, resembles
 from facecraft.head.fit import pose_vertices
-from facecraft.head.silhouette import FOOT, azimuths, has_long_hair
+from facecraft.head.hair import has_long_hair
+from facecraft.head.rays import FOOT, azimuths
 from facecraft.head.surface import locate_surface
 from facecraft.head.texture import make_texture
 from facecraft.mesh.atlas import make_atlas, sample_pixels

@@ -3,12 +3,19 @@ import pytest
 from photographed_head import HAIR_M, photograph
 
 from facecraft.head.fit import OVAL, pose_vertices
-from facecraft.head.silhouette import coverage, fit_silhouette, latitudes
+from facecraft.head.hair import load_hair
+from facecraft.head.rays import latitudes
+from facecraft.head.silhouette import coverage, fit_silhouette
 from facecraft.mesh.raster import rasterize_mesh
 
 
 def bald_vertices(true):
     return pose_vertices(true.head, true.shape, true.expression, np.zeros((2, 2)))
+
+
+def fit(true, alpha=None):
+    alpha = true.alpha if alpha is None else alpha
+    return fit_silhouette(true.head, bald_vertices(true), true.camera, alpha, load_hair(true.head, long=False))
 
 
 def mask_of(true, vertices):
@@ -18,7 +25,7 @@ def mask_of(true, vertices):
 def test_hair_is_covered_and_the_face_stays():
     true = photograph(0)
     bald = bald_vertices(true)
-    offsets = fit_silhouette(true.head, bald, true.camera, true.alpha)
+    offsets = fit(true)
     before, after = (coverage(mask_of(true, v), true.alpha) for v in (bald, bald + offsets))
     assert after > 0.975 > before
     corners = true.head.faces[true.head.landmark_faces].numpy()
@@ -28,7 +35,7 @@ def test_hair_is_covered_and_the_face_stays():
 
 def test_the_back_takes_about_the_thickness_of_the_rim():
     true = photograph(0)
-    offsets = fit_silhouette(true.head, bald_vertices(true), true.camera, true.alpha)
+    offsets = fit(true)
     template = true.head.template.numpy()
     back = (template[:, 2] < -0.15) & (np.abs(template[:, 1] - 0.04) < 0.03)
     thickness = np.linalg.norm(offsets[back], axis=1)
@@ -38,7 +45,7 @@ def test_the_back_takes_about_the_thickness_of_the_rim():
 
 def test_a_head_that_fits_already_is_left_alone():
     true = photograph(0, hair=False)
-    offsets = fit_silhouette(true.head, bald_vertices(true), true.camera, true.alpha)
+    offsets = fit(true)
     upper = true.head.template.numpy()[:, 1] > -0.08
     assert np.median(np.linalg.norm(offsets[upper], axis=1)) < 1e-3
     assert np.linalg.norm(offsets[upper], axis=1).max() < 1e-2
@@ -48,13 +55,13 @@ def test_specks_of_the_matte_raise_no_flap():
     true = photograph(0)
     specked = true.alpha.copy()
     specked[60:64, 20:26] = 1
-    plain, noisy = (fit_silhouette(true.head, bald_vertices(true), true.camera, a) for a in (true.alpha, specked))
+    plain, noisy = (fit(true, alpha) for alpha in (true.alpha, specked))
     assert np.linalg.norm(plain - noisy, axis=1).max() < 2e-3
 
 
 def test_an_empty_matte_moves_nothing_to_infinity():
     true = photograph(0)
-    offsets = fit_silhouette(true.head, bald_vertices(true), true.camera, np.zeros_like(true.alpha))
+    offsets = fit(true, np.zeros_like(true.alpha))
     assert np.isfinite(offsets).all()
     assert np.linalg.norm(offsets, axis=1).max() < 0.3
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from photographed_head import MARK, SKIN, photograph
 
-from facecraft.head.silhouette import ear_vertices
+from facecraft.head.ears import ear_vertices
 from facecraft.head.strays import find_strays, hollow_ears
 from facecraft.head.surface import locate_surface
 from facecraft.head.texture import make_texture

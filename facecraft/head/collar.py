@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from facecraft.head.model import HeadModel
-from facecraft.head.silhouette import azimuths
+from facecraft.head.rays import azimuths
 from facecraft.head.surface import Surface
 
 JAW = -0.05  # m, height from which down a neck may be dressed

@@ -13,8 +13,9 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 
 from facecraft.head.collar import Collar
+from facecraft.head.ears import ear_vertices
 from facecraft.head.model import HeadModel
-from facecraft.head.silhouette import LATITUDE_M, NECK_BASE, SKULL, ear_vertices, latitudes
+from facecraft.head.rays import LATITUDE_M, NECK_BASE, SKULL, latitudes
 from facecraft.head.surface import SKIN_REGIONS, Surface
 from facecraft.mesh.atlas import sample_pixels
 from facecraft.mesh.geometry import unique_edges

@@ -17,12 +17,13 @@ from facecraft.face.portrait import Portrait, Source, source_folder
 from facecraft.head.albedo import SKIN_FILE
 from facecraft.head.cover import COVER_FILE
 from facecraft.head.fit import LandmarkFit, fit_together, pose_vertices
+from facecraft.head.hair import HAIR_FILE, has_long_hair, load_hair
 from facecraft.head.model import HeadModel, load_head
 from facecraft.head.mouth import fit_teeth, shut_lips
 from facecraft.head.occlusion import uncover
 from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
-from facecraft.head.silhouette import coverage, fit_silhouette, has_long_hair
+from facecraft.head.silhouette import coverage, fit_silhouette
 from facecraft.head.teeth import close_gaps
 from facecraft.head.texture import Texture, make_texture, render_textured
 from facecraft.image import SYNTHETIC, write_png
@@ -82,7 +83,7 @@ class FittedHead:
         write_png(run.output("head/overlay.png"), np.concatenate(rows), SYNTHETIC)
         self._export_mesh(run.output("head/mesh.glb"))
         run.use_weights(f"head/{self.head.name}", self.head.licence, self.head.digest)
-        for path in (SKIN_FILE, COVER_FILE):
+        for path in (SKIN_FILE, COVER_FILE, HAIR_FILE):
             run.use_weights(f"facecraft/{path.stem}", "Apache-2.0", digest_file(path))
 
     def overlay(self, image: np.ndarray, alpha: np.ndarray, fit: LandmarkFit | None = None) -> np.ndarray:
@@ -141,7 +142,7 @@ def complete_fit(head: HeadModel, fit: LandmarkFit, image, alpha, texture_size: 
     """Hair shell, teeth and texture of a head whose face is fitted; `image` [H, W, 3], `alpha` [H, W]."""
     vertices = fit.vertices(head)
     long_hair = has_long_hair(head, vertices, fit.camera, alpha)
-    offsets = fit_silhouette(head, vertices, fit.camera, alpha)
+    offsets = fit_silhouette(head, vertices, fit.camera, alpha, load_hair(head, long_hair))
     offsets += close_gaps(head)
     offsets += fit_teeth(head, fit.vertices(head, offsets), fit.camera, image)
     vertices = fit.vertices(head, offsets)

@@ -1,56 +1,38 @@
 """Move scalp, neck and shoulders so that the head fills the matte: a hair shell on the head's own vertices.
 
 Every vertex may slide along its own ray, away from the axis of head and neck. Vertices on the rim of the picture are
-pulled to the border of the matte; the rest follow by smoothness. What no picture shows (the back) takes the thickness
-that the rim has at the same latitude. The face stays where the landmarks put it.
+pulled to the border of the matte; the rest follow by smoothness. What no picture shows (the back, the hair over the
+forehead) takes the thickness that hair with such a rim is likely to have there, see facecraft.head.hair, and on neck and
+shoulders the one that the rim has at the same latitude. The face stays where the landmarks put it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import binary_fill_holes, binary_opening, distance_transform_edt, map_coordinates
-from scipy.sparse import csc_matrix, diags
+from scipy.sparse import diags
 from scipy.sparse.linalg import splu
 from skimage.measure import points_in_poly
 from skimage.morphology import disk
 
 from facecraft.camera import Camera
+from facecraft.head.ears import Ear, find_ears
 from facecraft.head.fit import OVAL
+from facecraft.head.hair import HairModel
 from facecraft.head.model import HeadModel, landmark_points
+from facecraft.head.rays import FOOT, NECK_BASE, azimuths, latitudes, leave_axis
 from facecraft.head.surface import SKIN_REGIONS
 from facecraft.mesh.geometry import graph_laplacian
 from facecraft.mesh.raster import rasterize_mesh
 
-SKULL = np.array([0.0, 0.035, -0.085])  # m, middle of the brain case behind the eyes
-FOOT = np.array([0.0, -0.34, -0.10])  # m, lower end of the axis of head, neck and bust
-NECK_BASE = -0.20  # m, height where the neck meets the shoulders
-LATITUDE_M = 0.1  # m of height below the equator that count as one radian
 DOWN = np.array([0.0, -1.0, 0.0])
 REACH_OUT, REACH_IN = 0.24, 0.06  # m, how far a vertex may move
 RIM_PX = 2.5  # a vertex this close to the outline defines it
 STIFF, SUPPLE = 8.0, 2.5  # weight of bending
 OUTLIER = 0.012  # m from the stiff solution
-MOUTH, NOSE, BESIDE = (-0.065, -0.045), (-0.03, -0.01), 4e-3  # m: heights, and from the head on
-LONG_HAIR, HANGING, TURNED = 8e-3, 4e-3, np.radians(15)  # m, mean width of long hair there
-UNSEEN = 0.02  # pull of unseen hair towards the thickness of the rim
-
-
-@dataclass(frozen=True)
-class _Ear:
-    """One ear, and the membrane that its surroundings span in its place."""
-
-    vertices: np.ndarray  # [E]
-    solve: Callable[[np.ndarray], np.ndarray]  # of the membrane's equations
-    pull: csc_matrix  # [E, V] of the surroundings
-
-    def membrane(self, points: np.ndarray) -> np.ndarray:
-        """Points [E, 3] of the harmonic patch between all other `points` [V, 3]."""
-        return self.solve(-self.pull @ points)
-
-    def sink(self, thickness: np.ndarray) -> float:
-        """How far the ear lies under hair of `thickness` [V], 0..1."""
-        return float(np.clip((np.percentile(thickness[self.vertices], 75) - 0.012) / 0.012, 0, 1))
+HIDDEN = 0.3  # pull of unseen hair towards what is likely
+UNSEEN = 0.02  # pull of the unseen body towards the thickness of the rim
+BODY, SHOULDERS = (2.2, 3.0), 3.3  # latitudes between which hair gives way to the body, and from which no rim is hair
 
 
 @dataclass(frozen=True)
@@ -59,10 +41,12 @@ class _Shell:
 
     rays: np.ndarray  # [V, 3] direction in which each vertex moves
     latitude: np.ndarray  # [V] 0 at the crown, pi/2 at ear height, growing down the neck
-    ears: tuple["_Ear", "_Ear"]
+    ears: tuple[Ear, Ear]
     held: np.ndarray  # [V] in [0, 1], 1 = the face, which does not move
     front: np.ndarray  # [V] how far the ray points forward, -1 back .. 1 front
+    hidden: np.ndarray  # [V] how far the ray points along the line of sight, 0 where the outline shows it .. 1
     laplacian: object  # [V, V]
+    hair: HairModel
 
 
 def fit_silhouette(
@@ -70,10 +54,11 @@ def fit_silhouette(
     vertices: np.ndarray,  # [V, 3] m, the head as it is in the picture
     camera: Camera,
     alpha: np.ndarray,  # [H, W] matte in [0, 1]
+    hair: HairModel,
     iterations: int = 4,
 ) -> np.ndarray:
     """Offsets [V, 3], m, that make the outline of the head follow the matte."""
-    shell = _make_shell(head, vertices)
+    shell = _make_shell(head, vertices, camera, hair)
     # strands and specks are no outline
     solid = binary_opening(binary_fill_holes(alpha > 0.5), disk(max(alpha.shape[0] // 100, 1)))
     inside = _signed_distance(solid)
@@ -110,76 +95,17 @@ def coverage(mask: np.ndarray, alpha: np.ndarray) -> float:
     return float((mask & matte).sum() / max((mask | matte).sum(), 1))
 
 
-def has_long_hair(head: HeadModel, vertices: np.ndarray, camera: Camera, alpha: np.ndarray) -> bool:
-    """Whether hair hangs beside the bare head `vertices` [V, 3]: the matte [H, W] is wider at the heights of mouth and nose.
-
-    Shoulders are not, at the nose. Of a head that is turned the side that is seen decides, of others both.
-    """
-    h, w = alpha.shape
-    y, x = np.mgrid[:h, :w] + 0.5
-    depth = camera.T_camera_world[2, 3]
-    # of what each pixel shows, as far away as the head
-    height = camera.unproject(np.stack([x, y], -1), np.full((h, w), depth))[..., 1]
-    face = head.faces.numpy()[head.faces_of(("face", "eyeball_L", "eyeball_R")).numpy()]
-    mask = rasterize_mesh(camera.project(vertices), face, h, w).mask
-    if not mask.any():
-        return False
-    px_per_m, middle = camera.fx / depth, x[mask].mean()
-    beside = (alpha > 0.5) & (distance_transform_edt(~mask) > BESIDE * px_per_m)
-
-    def width(side: np.ndarray, low: float, high: float) -> float:
-        return (beside & side & (height > low) & (height < high)).sum() / px_per_m**2 / (high - low)
-
-    hangs = [width(side, *MOUTH) > LONG_HAIR and width(side, *NOSE) > HANGING for side in (x < middle, x > middle)]
-    forward = camera.T_camera_world[:3, 2]
-    yaw = np.arctan2(forward[0], -forward[2])
-    return all(hangs) or (abs(yaw) > TURNED and hangs[int(yaw < 0)])
-
-
-def latitudes(vertices: np.ndarray) -> np.ndarray:
-    """Angle [V] from the crown, pi/2 at the skull's equator, going on down the neck by LATITUDE_M per radian."""
-    axis = FOOT - SKULL
-    along = (vertices - SKULL) @ axis / (axis @ axis)
-    arms = vertices - SKULL
-    above = np.arccos(np.clip(-(arms @ axis) / (np.linalg.norm(arms, axis=1) * np.linalg.norm(axis)), -1, 1))
-    return np.where(along > 0, np.pi / 2 + along * np.linalg.norm(axis) / LATITUDE_M, above)
-
-
-def azimuths(points: np.ndarray) -> np.ndarray:
-    """Angle [n] of points [n, 3] around the axis of the neck: 0 in front, positive to the subject's left, rad."""
-    return np.arctan2(points[:, 0] - FOOT[0], points[:, 2] - FOOT[2])
-
-
-def _make_shell(head: HeadModel, vertices: np.ndarray) -> _Shell:
-    axis = FOOT - SKULL
-    along = np.clip((vertices - SKULL) @ axis / (axis @ axis), 0, 1)
-    arms = vertices - (SKULL + along[:, None] * axis)
-    radius = np.linalg.norm(arms, axis=1)
-    rays = arms / np.maximum(radius, 1e-6)[:, None]
+def _make_shell(head: HeadModel, vertices: np.ndarray, camera: Camera, hair: HairModel) -> _Shell:
+    _, rays, _ = leave_axis(vertices)
     laplacian = graph_laplacian(head.faces.numpy(), len(vertices))
-    held = _held(head, vertices)
-    ears = (_find_ear(head, laplacian, held, 1), _find_ear(head, laplacian, held, -1))
-    return _Shell(rays, latitudes(vertices), ears, held, rays[:, 2], laplacian)
+    held = hold_face(head, vertices)
+    hidden = (rays @ camera.T_camera_world[2, :3]) ** 4
+    ears = find_ears(head, laplacian, held)
+    return _Shell(rays, latitudes(vertices), ears, held, rays[:, 2], hidden, laplacian, hair)
 
 
-def ear_vertices(head: HeadModel, side: int) -> np.ndarray:
-    """Skin [V] bool of the ear at the subject's left (1) or right (-1) and of what is behind it."""
-    x, y, z = head.template.double().numpy().T
-    skin = head.vertices_of(("face", "scalp_neck")).numpy()
-    return skin & (side * x > 0.06) & (y > -0.075) & (y < 0.035) & (z > -0.125) & (z < -0.055)
-
-
-def _find_ear(head: HeadModel, laplacian, held: np.ndarray, side: int) -> _Ear:
-    """The ear at the subject's left (1) or right (-1), as far as it is not held with the face."""
-    ear = np.flatnonzero(ear_vertices(head, side) & (held < 0.5))
-    rows = laplacian[ear].tocsc()
-    outside = np.ones(laplacian.shape[0])
-    outside[ear] = 0
-    return _Ear(ear, splu(rows[:, ear]).solve, rows @ diags(outside))
-
-
-def _held(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
-    """1 inside the face's outline and on everything that is not outer skin, falling to 0 within 25 mm outside."""
+def hold_face(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
+    """How far each vertex [V] belongs to what does not move: 1 inside the face's outline and on everything that is not outer skin, falling to 0 within 25 mm outside."""
     outline = landmark_points(head, vertices)[list(OVAL)]
     in_face = points_in_poly(vertices[:, :2], outline[:, :2]) & (vertices[:, 2] > outline[:, 2].min() - 0.02)
     distance = np.linalg.norm(vertices[:, None] - outline[None], axis=2).min(1)
@@ -255,26 +181,39 @@ def _rim_gaps(vertices, shell: _Shell, faces, camera: Camera, inside: np.ndarray
 
 
 def _solve(shell: _Shell, rim: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Thickness [V] that is smooth, meets `target` on the rim and the rim's profile where nothing is seen.
+    """Thickness [V] that is smooth, meets `target` on the rim and is likely where the picture does not tell.
 
     A stiff solution first tells which targets are flaps and specks of the matte; those count less in the supple one.
     """
-    profile = _profile(shell, rim, target)
-    stiff = _bend(shell, rim, target, np.ones(len(rim)), profile, STIFF)
+    stiff = _bend(shell, rim, target, np.ones(len(rim)), STIFF)
     trust = 1 / (1 + ((target - stiff[rim]) / OUTLIER) ** 2)
-    return _bend(shell, rim, target, trust, profile, SUPPLE)
+    return _bend(shell, rim, target, trust, SUPPLE)
 
 
-def _bend(shell: _Shell, rim, target, trust, profile, stiffness: float) -> np.ndarray:
-    count = len(shell.held)
+def _bend(shell: _Shell, rim, target, trust, stiffness: float) -> np.ndarray:
     bending = stiffness * shell.laplacian
-    rim_weight, wanted = np.zeros(count), np.zeros(count)
-    rim_weight[rim], wanted[rim] = trust, target
+    weight, wanted = _likely(shell, rim, target, trust)
+    weight, wanted = weight + 1e3 * shell.held**4, weight * wanted
+    weight[rim] += trust
+    wanted[rim] += trust * target
+    return splu((bending.T @ bending + diags(weight)).tocsc()).solve(wanted)
+
+
+def _likely(shell: _Shell, rim, target, trust) -> tuple[np.ndarray, np.ndarray]:
+    """How strongly every vertex [V] is drawn to a thickness that is likely with this rim, and that thickness [V].
+
+    Of hair that is thicker or thinner at the rim than hair with such a rim is likely to be, half as much more or less is
+    likely at the same latitude; of the body all of it behind.
+    """
+    haired = (shell.held[rim] < 0.5) & (shell.latitude[rim] < SHOULDERS)
+    hair = shell.hair.expect(rim[haired], target[haired], trust[haired])
+    body, free = np.interp(shell.latitude, BODY, (0, 1)), 1 - shell.held
+    excess = _profile(shell, rim, target - ((1 - body) * hair)[rim])
     behind = np.clip(0.5 - shell.front, 0, 1)
-    weight = 1e3 * shell.held**4 + UNSEEN * (1 - shell.held) * (0.15 + behind)
-    prior = np.where(shell.held > 0, 0, profile * behind)
-    matrix = bending.T @ bending + diags(rim_weight + weight)
-    return splu(matrix.tocsc()).solve(rim_weight * wanted + weight * prior)
+    hair_pull, body_pull = HIDDEN * (1 - body) * free * shell.hidden, UNSEEN * body * free * (0.15 + behind)
+    pull = hair_pull + body_pull
+    wanted = hair_pull * (hair + 0.5 * excess) + body_pull * np.where(shell.held > 0, 0, excess * behind)
+    return pull, wanted / np.maximum(pull, 1e-12)
 
 
 def _profile(shell: _Shell, rim, target) -> np.ndarray:

@@ -8,8 +8,8 @@ import numpy as np
 
 from facecraft.head.collar import resembles
 from facecraft.head.completion import gather_colours, level_laplacian, spread_harmonically
+from facecraft.head.ears import ear_vertices
 from facecraft.head.model import HeadModel
-from facecraft.head.silhouette import ear_vertices
 from facecraft.head.surface import Surface
 from facecraft.mesh.geometry import graph_laplacian, vertex_normals
 

@@ -61,6 +61,11 @@ def hair_colour(traits: HairTraits) -> np.ndarray:
     return own + traits.grey * (GREY - own)
 
 
+def hair_bulk(traits: HairTraits) -> float:
+    """Thickness of the hair under a hat, m."""
+    return 0.003 + 0.15 * traits.volume if traits.family != "bald" else 0.002
+
+
 def scalp_cover(size: int, traits: HairTraits, seed: int) -> np.ndarray:
     """How much hair hides or darkens the scalp at surface_sites(size) [n] in [0, 1]."""
     sites = surface_sites(size)

@@ -15,7 +15,7 @@ from facecraft.synth.brows import grow_brows, grow_lashes
 from facecraft.synth.clothes import cloth_offsets, paint_clothes, torso
 from facecraft.synth.eyes import iris_share, paint_inside
 from facecraft.synth.figure import Figure, assemble
-from facecraft.synth.hair import grow_hair, hair_colour, scalp_cover
+from facecraft.synth.hair import grow_hair, hair_bulk, hair_colour, scalp_cover
 from facecraft.synth.hull import make_hull
 from facecraft.synth.identity import shaped_vertices
 from facecraft.synth.labels import LABELS, surface_labels
@@ -68,7 +68,7 @@ def make_figure(subject: Subject, traits: Traits, size: int, strands: int, camer
     labels = np.where(cloth > 0.5, LABELS.index("cloth"), labels)
     slopes = relief_slopes(size, traits.skin, subject.number("relief")) * (1 - cloth)[:, None]
     groups = grow_hair(vertices, hull, traits.hair, strands, subject.number("hair noise"))
-    bulk = 0.003 + 0.15 * traits.hair.volume if traits.hair.family != "bald" else 0.002
+    bulk = hair_bulk(traits.hair)
     if traits.accessories.hat is not None:
         press = partial(press_under_hat, hull=hull, hat=traits.accessories.hat, bulk=bulk)
         groups = [replace(group, points=press(group.points)) for group in groups]
