@@ -66,7 +66,7 @@ def _skin_and_hair(
         surface.atlas.interpolate(_body_colours(head, vertices, colours, known, level, bottom), head.faces.numpy())
         for level in (nape - OVERLAP, nape + OVERLAP)
     )
-    tufts = TUFT_M * _strand_noise(_arc_around(surface.positions), np.zeros(len(above)))
+    tufts = TUFT_M * strand_noise(arc_around(surface.positions), np.zeros(len(above)))
     hairy = np.clip(0.5 + (surface.positions[:, 1] - nape - tufts) / NAPE_SOFT_M, 0, 1)
     return below + hairy[:, None] * (above - below)
 
@@ -199,17 +199,23 @@ def spread_harmonically(laplacian, values, known, where, pull=0.0, towards=0.0) 
     return out
 
 
-def hair_detail(head: HeadModel, surface: Surface, image: np.ndarray, seen: np.ndarray, long_hair: bool) -> np.ndarray:
-    """Relative brightness [n] of strands on the unseen scalp, as strong as those that the photo shows."""
-    out = np.zeros(len(seen))
+def grown_over(head: HeadModel, surface: Surface, long_hair: bool) -> np.ndarray:
+    """Texels [n] bool of the scalp, down to where hair ends at the nape."""
     scalp = surface.regions == head.region_names.index("scalp_neck")
-    scalp &= surface.positions[:, 1] > (LONG_NAPE if long_hair else NAPE)
-    source = scalp & (seen > 0.6)
+    return scalp & (surface.positions[:, 1] > (LONG_NAPE if long_hair else NAPE))
+
+
+def hair_detail(
+    head: HeadModel, surface: Surface, image: np.ndarray, seen: np.ndarray, haired: np.ndarray
+) -> np.ndarray:
+    """Relative brightness [n] of strands where hair is unseen, as strong as those that the photo shows; `haired` [n] bool."""
+    out = np.zeros(len(seen))
+    source = (surface.regions == head.region_names.index("scalp_neck")) & haired & (seen > 0.6)
     if source.sum() < 2000:
         return out
     strength = np.clip(1.5 * _contrast(image, surface.pixels[source], image.shape[0] / 128), 0.01, 0.12)
-    strands = _strand_noise(_arc_around(surface.positions[scalp]), latitudes(surface.positions[scalp]) * LATITUDE_M)
-    out[scalp] = strength * strands * np.clip((0.8 - seen[scalp]) / 0.6, 0, 1)
+    strands = strand_noise(arc_around(surface.positions[haired]), latitudes(surface.positions[haired]) * LATITUDE_M)
+    out[haired] = strength * strands * np.clip((0.8 - seen[haired]) / 0.6, 0, 1)
     return out
 
 
@@ -238,13 +244,13 @@ def _grain(points: np.ndarray) -> np.ndarray:
     return sum(map_coordinates(grid, points.T / width + 17, order=1, mode="grid-wrap") for width in (2.4e-3, 1.2e-3))
 
 
-def _arc_around(points: np.ndarray) -> np.ndarray:
+def arc_around(points: np.ndarray) -> np.ndarray:
     """Way [n] m around the skull from the middle of the back to points [n, 3]."""
     arms = points - SKULL
     return np.arctan2(arms[:, 0], -arms[:, 2]) * 0.09
 
 
-def _strand_noise(around: np.ndarray, down: np.ndarray) -> np.ndarray:
+def strand_noise(around: np.ndarray, down: np.ndarray) -> np.ndarray:
     """Noise [n] of deviation about 1 that runs along `down` (m): three octaves from strands of 3 mm to 0.8 mm."""
     grid = np.random.default_rng(0).standard_normal((256, 1024))
     noise = np.zeros(len(around))

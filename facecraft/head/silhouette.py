@@ -208,7 +208,7 @@ def _likely(shell: _Shell, rim, target, trust) -> tuple[np.ndarray, np.ndarray]:
     haired = (shell.held[rim] < 0.5) & (shell.latitude[rim] < SHOULDERS)
     hair = shell.hair.expect(rim[haired], target[haired], trust[haired])
     body, free = np.interp(shell.latitude, BODY, (0, 1)), 1 - shell.held
-    excess = _profile(shell, rim, target - ((1 - body) * hair)[rim])
+    excess = _profile(shell, rim, target - ((1 - body) * hair)[rim], trust)
     behind = np.clip(0.5 - shell.front, 0, 1)
     hair_pull, body_pull = HIDDEN * (1 - body) * free * shell.hidden, UNSEEN * body * free * (0.15 + behind)
     pull = hair_pull + body_pull
@@ -216,14 +216,14 @@ def _likely(shell: _Shell, rim, target, trust) -> tuple[np.ndarray, np.ndarray]:
     return pull, wanted / np.maximum(pull, 1e-12)
 
 
-def _profile(shell: _Shell, rim, target) -> np.ndarray:
+def _profile(shell: _Shell, rim, target, trust) -> np.ndarray:
     """Thickness of the rim, without ears, as a function of latitude, at every vertex [V]."""
     hair = ~np.isin(rim, np.concatenate([ear.vertices for ear in shell.ears]))
-    rim, target = rim[hair], target[hair]
+    rim, target, trust = rim[hair], target[hair], trust[hair]
     if len(rim) < 8:
         return np.zeros(len(shell.latitude))
     knots = np.linspace(0, shell.latitude.max(), 24)
     near = np.exp(-0.5 * ((knots[:, None] - shell.latitude[rim]) / 0.4) ** 2)
-    means = (near @ target + 1e-3 * target.mean()) / (near.sum(1) + 1e-3)
+    means = (near @ (trust * target) + 1e-3 * target.mean()) / (near @ trust + 1e-3)
     shoulders = np.clip((knots - 2.6) / 1.0, 0, 0.7)  # shoulders are wide, not deep
     return np.interp(shell.latitude, knots, means * (1 - shoulders))

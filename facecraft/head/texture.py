@@ -13,7 +13,7 @@ from scipy.ndimage import distance_transform_edt
 
 from facecraft.camera import Camera
 from facecraft.head.collar import GRAZING, find_collar
-from facecraft.head.completion import complete_colours, hair_detail, skin_grain
+from facecraft.head.completion import complete_colours, grown_over, hair_detail, skin_grain
 from facecraft.head.highlights import find_highlights
 from facecraft.head.interior import paint_interior
 from facecraft.head.lids import lash_tones, lid_shares, unfolded_share
@@ -21,6 +21,7 @@ from facecraft.head.lidtexels import paint_lids
 from facecraft.head.model import HeadModel, landmark_points
 from facecraft.head.strays import find_strays, hollow_ears
 from facecraft.head.surface import Surface, locate_surface
+from facecraft.head.tips import cover_back, find_tips, hang_hair
 from facecraft.mesh.atlas import mirror_texels, sample_pixels, sample_texture
 from facecraft.mesh.light import LUMINANCE, fit_light, shade, shading_normals
 from facecraft.mesh.paint import paint_mesh
@@ -91,12 +92,18 @@ def make_texture(
         # the outline of the shoulders stays as the photo shows it
         seen = seen * ~(astray & face & (surface.facing < GRAZING))
     smooth = complete_colours(head, vertices, surface, albedo, glimpsed, collar, long_hair)
+    over_back = np.zeros(len(seen))
+    if long_hair:
+        over_back = cover_back(head, surface, find_tips(head, surface, albedo, glimpsed))
+        smooth = hang_hair(head, surface, smooth, over_back)
+        covered = covered * (1 - over_back)
     grain = skin_grain(head, surface, image, seen)
     filled = _add_detail(head, surface, albedo, shown, smooth, covered, grain)
     tones = _lash_tones(head, vertices, camera, image)
     filled, trusted = paint_lids(head, surface, albedo, glimpsed, seen, filled, tones)
     filled *= hollow_ears(head, vertices, surface, bare_ears)[:, None]
-    filled += hair_detail(head, surface, image, seen, long_hair)[:, None] * filled
+    haired = grown_over(head, surface, long_hair) | (over_back > 0.5)
+    filled += hair_detail(head, surface, image, seen, haired)[:, None] * filled
     shown = np.maximum(seen, clean * _open_lids(head, surface))
     colours = shown[:, None] * albedo + (1 - shown[:, None]) * filled
     atlas = surface.atlas
