@@ -42,12 +42,17 @@ def _end(heights: np.ndarray, hair: np.ndarray) -> float:
 
 def cover_back(head: HeadModel, surface: Surface, end: float) -> np.ndarray:
     """How far texels [n] lie below the nape under hair that hangs over the back down to the height `end`, in tufts."""
-    x, y, _ = surface.positions.T
-    behind = np.interp(np.abs(azimuths(surface.positions)), BEHIND, (0, 1)) * _is_skin(head, surface)
-    tufts = TUFT_M * strand_noise(arc_around(surface.positions), np.zeros(len(y)))
+    cover = np.zeros(len(surface.positions))
+    if end == LONG_NAPE:
+        return cover
+    around = np.abs(azimuths(surface.positions))
+    back = np.flatnonzero(_is_skin(head, surface) & (around > BEHIND[0]) & (surface.positions[:, 1] < HEAD_TO))
+    x, y, _ = surface.positions[back].T
+    tufts = TUFT_M * strand_noise(arc_around(surface.positions[back]), np.zeros(len(y)))
     hangs = np.clip(0.5 + (y - end - tufts) / NAPE_SOFT_M, 0, 1)
-    inner = np.interp(y, (BACK_FROM, HEAD_TO), (1, 0)) * np.interp(np.abs(x), BESIDE, (1, 0))
-    return behind * hangs * inner * (end < LONG_NAPE)
+    hangs *= np.interp(around[back], BEHIND, (0, 1)) * np.interp(np.abs(x), BESIDE, (1, 0))
+    cover[back] = hangs * np.interp(y, (BACK_FROM, HEAD_TO), (1, 0))
+    return cover
 
 
 def hang_hair(head: HeadModel, surface: Surface, colours: np.ndarray, cover: np.ndarray) -> np.ndarray:
