@@ -23,9 +23,9 @@ from track import film, make_person  # beside this file
 
 from facecraft.camera import Camera
 from facecraft.drive import ARKIT_NAMES, POSES, Motion, built_in_motion
-from facecraft.face.brows import settle_brows
 from facecraft.face.landmarks import read_landmarks
 from facecraft.face.portrait import Portrait, preprocess
+from facecraft.face.upper_face import settle_upper_face
 from facecraft.footage import to_motion, track_video
 from facecraft.head.fit import OVAL, pose_vertices
 from facecraft.head.fitted import FittedHead, fit_head
@@ -138,7 +138,7 @@ def find(picture: np.ndarray) -> np.ndarray:
     """Landmarks [478, 3], as tracking has them; NaN when there is no face."""
     picture = picture.astype(np.float32).clip(0, 1)
     found = read_landmarks(picture, LOW_DETECTION)
-    return np.full((478, 3), np.nan) if found is None else settle_brows(picture, found)
+    return np.full((478, 3), np.nan) if found is None else settle_upper_face(picture, found)
 
 
 def still_pictures(pictures: list[np.ndarray]) -> list[np.ndarray]:

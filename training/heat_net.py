@@ -1,4 +1,4 @@
-"""Train networks that find points in patches of pictures (facecraft.face.heat): what `iris_net.py` and `brow_net.py` share."""
+"""Train networks that find points in patches of pictures (facecraft.face.heat): what `iris_net.py` and `upper_face_net.py` share."""
 
 import json
 import os
@@ -44,10 +44,10 @@ def _layer(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
     )
 
 
-def train(patches: np.ndarray, points: np.ndarray, steps: int) -> HeatNet:
+def train(patches: np.ndarray, points: np.ndarray, steps: int, width: int = WIDTH) -> HeatNet:
     """A network trained on patches [N, H, W, 3] uint8 with points [N, P, 2] px."""
     torch.manual_seed(0)
-    network, chance = HeatNet(points.shape[1]), torch.Generator().manual_seed(0)
+    network, chance = HeatNet(points.shape[1], width), torch.Generator().manual_seed(0)
     pictures = torch.from_numpy(patches).permute(0, 3, 1, 2).float() / 255
     targets = torch.from_numpy(points).float()
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-3)

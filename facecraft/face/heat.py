@@ -15,8 +15,9 @@ from facecraft.shipped import read_shipped
 LEAK = 0.1  # slope of the rectifier below 0
 
 
-def find_points(patches: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
-    """The P points [N, P, 2], px of the patch, in patches [N, H, W, 3] in [0, 1]; sides are multiples of 8."""
+def find_points(patches: np.ndarray, weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The P points [N, P, 2], px of the patch, in patches [N, H, W, 3] in [0, 1], and how far [N, P, 2] the heat of each
+    spreads, px; sides are multiples of 8."""
 
     def layer(x, name, stride=1):
         out = _convolve(x, weights[f"{name}.weight"], weights[f"{name}.bias"], stride)
@@ -32,7 +33,10 @@ def find_points(patches: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarr
     share = np.exp(heat - heat.max((2, 3), keepdims=True))
     share /= share.sum((2, 3), keepdims=True)
     rows, columns = (2 * np.arange(n) + 1 for n in heat.shape[2:])  # the middles of cells of 2 px
-    return np.stack([share.sum(2) @ columns, share.sum(3) @ rows], 2)
+    along, down = share.sum(2), share.sum(3)
+    points = np.stack([along @ columns, down @ rows], 2)
+    squares = np.stack([along @ columns**2, down @ rows**2], 2) - points**2
+    return points, np.sqrt(squares.clip(0))
 
 
 def _convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int) -> np.ndarray:

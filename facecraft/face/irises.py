@@ -26,10 +26,10 @@ def settle_irises(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     in 0 to 255 when it is uint8."""
     frames = eye_frames(landmarks)
     whole = 255 if image.dtype == np.uint8 else 1
-    centres = find_points(cut_patches(image, frames, PATCH) / whole, load_weights())[:, 0]
+    centres, _ = find_points(cut_patches(image, frames, PATCH) / whole, load_weights())
     settled = landmarks.copy()
     for part, frame, centre in zip(IRISES, frames, centres, strict=True):
-        settled[part, :2] += frame @ [*centre, 1] - settled[part.start, :2]
+        settled[part, :2] += frame @ [*centre[0], 1] - settled[part.start, :2]
     return settled
 
 

@@ -1,11 +1,11 @@
-"""The face in a video: its 478 landmarks in every frame, by MediaPipe's tracking mode, with irises and brows by networks of ours."""
+"""The face in a video: its 478 landmarks in every frame, by MediaPipe's tracking mode, with irises, brows and lids by networks of ours."""
 
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from facecraft.face.brows import settle_brows
 from facecraft.face.landmarks import Face, find_faces, place_landmarks, quiet_mediapipe
+from facecraft.face.upper_face import settle_upper_face
 
 REACH = 5.0  # side of the window that is watched, in sides of the face where it was first seen
 SEARCHED = 40  # frames in which the face is looked for before the video is given up
@@ -40,7 +40,7 @@ def watch_face(frames: Iterable[np.ndarray], window: tuple[slice, slice]) -> Ite
             if found is None:
                 yield None
                 continue
-            yield settle_brows(crop, place_landmarks(crop, found)) + [columns.start, rows.start, 0]
+            yield settle_upper_face(crop, place_landmarks(crop, found)) + [columns.start, rows.start, 0]
     finally:
         close()
 
