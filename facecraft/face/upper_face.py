@@ -25,7 +25,7 @@ PARTS = (
 )
 """Inner end, middle and outer end of the right and of the left brow, upper and lower lid."""
 BROW, LIDS = slice(0, 3), slice(3, 5)
-TRUST = np.array([0.75, 0.75, 0.75, 1, 1])  # in the network, of each part; 1: none in the detector
+TRUST = np.array([0.75, 0.75, 0.75, 1, 1])  # in the network, of each part; the rest in the detector
 CLEAR_PX = np.array([3.5, 4.5, 4.5])  # of the patch, up and down: spread of the heat of parts of a brow that show
 SHARP_PX = 4.0  # of the patch: where the heat of a lid spreads farther, the detector is believed as well
 MARGIN = 1.3  # a part whose heat spreads this much farther than that of the clearest one still shows
