@@ -7,7 +7,6 @@ from photographed_head import photograph
 from test_prior import fitted_head
 
 from facecraft.avatar import Avatar
-from facecraft.mesh.raster import MeshBuffers
 from facecraft.metrics.pixels import psnr
 from facecraft.prior.texture import surround
 from facecraft.splats.coin import as_avatar, log_quality
@@ -16,7 +15,7 @@ from facecraft.splats.gaussians import dc_to_rgb
 from facecraft.splats.inconsistent import color_offsets
 from facecraft.splats.rig import local_to_world
 from facecraft.splats.schedule import Schedule
-from facecraft.splats.seed import fringe_gaussians, rim_depths, seed_gaussians
+from facecraft.splats.seed import fringe_gaussians, seed_gaussians, smooth_depths
 from facecraft.splats.train import Trainer
 
 COUNT = 14_000
@@ -134,14 +133,15 @@ def test_fringe_covers_what_the_mesh_leaves_free(scene):
     assert in_patch.sum() >= 200
 
 
-def test_the_fringe_is_as_deep_as_the_outline_on_average():
-    mask = np.zeros((60, 60), bool)
-    mask[30:] = True
-    depth = np.where(mask, 1.0, np.inf).astype(np.float32)
-    depth[30, ::2] = 1.1  # the outline jumps from column to column
-    depths = rim_depths(MeshBuffers(np.where(mask, 0, -1), np.zeros((60, 60, 3), np.float32), depth), 4.0)
-    assert np.ptp(depths[30, 10:-10]) < 0.01 and depths[30].mean() == pytest.approx(1.05, abs=0.005)
-    assert (depths[32:] == 1).all()
+def test_what_is_beside_the_mesh_does_not_jump_where_its_outline_does():
+    depths = np.ones((60, 60))
+    depths[30:] = 1.1  # an ear above the jaw
+    beside = np.zeros((60, 60), bool)
+    beside[:, 20:26] = True
+    smooth = smooth_depths(depths, beside, 4.0)[beside].reshape(60, 6)
+    assert np.abs(np.diff(smooth, axis=0)).max() < 0.02
+    assert smooth[0] == pytest.approx(1) and smooth[-1] == pytest.approx(1.1)
+    assert smooth.mean() == pytest.approx(1.05, abs=1e-3)
 
 
 def test_colours_that_the_photo_does_not_show_stay(scene):

@@ -7,14 +7,15 @@ from dataclasses import fields
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from facecraft.blur import blur_known
 from facecraft.head.fitted import FittedHead
 from facecraft.mesh.atlas import sample_texture
 from facecraft.mesh.geometry import face_normals
 from facecraft.mesh.light import shade, shading_normals
-from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
+from facecraft.mesh.raster import rasterize_mesh
 from facecraft.splats.gaussians import Gaussians, rgb_to_dc
 from facecraft.splats.rig import triangle_frames, world_to_local
 from facecraft.views import View
@@ -24,7 +25,7 @@ DENSITY = {"face": 4.0, "eyeball_L": 3.0, "eyeball_R": 3.0, "teeth_upper": 2.0, 
 FLATNESS = 0.15  # thickness of a disc over its radius
 OVERLAP = 0.75  # standard deviation over the spacing of the discs: below 0.5 gaps show, above 1 detail blurs
 FIRST_OPACITY = 0.9
-RIM_SHARE = 0.01  # of the picture's height, over which the outline has one depth
+BESIDE_SHARE = 0.025  # of the picture's height, over which what is beside the mesh has one depth
 
 
 def seed_gaussians(fitted: FittedHead, count: int, seed: int) -> tuple[Gaussians, Tensor, Tensor]:
@@ -46,18 +47,19 @@ def seed_gaussians(fitted: FittedHead, count: int, seed: int) -> tuple[Gaussians
 
 
 def fringe_gaussians(fitted: FittedHead, photo: View) -> tuple[Gaussians, Tensor, Tensor]:
-    """The same for what the photo's matte shows outside the mesh, as deep as the mesh beside it."""
+    """The same for what the photo's matte shows outside the mesh, about as deep as the mesh beside it."""
     vertices, faces = fitted.vertices(), fitted.head.faces.numpy()
     camera = photo.camera
     buffers = rasterize_mesh(camera.project(vertices), faces, *photo.alpha.shape)
     spacing_px = max(photo.alpha.shape[0] // 200, 1)
     lattice = np.zeros(photo.alpha.shape, bool)
     lattice[::spacing_px, ::spacing_px] = True
-    rows, columns = np.nonzero(lattice & (photo.alpha > 0.5) & ~buffers.mask)
-    nearest = distance_transform_edt(~buffers.mask, return_distances=False, return_indices=True)[:, rows, columns]
-    depth = rim_depths(buffers, RIM_SHARE * len(photo.alpha))[tuple(nearest)]
+    beside = (photo.alpha > 0.5) & ~buffers.mask
+    rows, columns = np.nonzero(lattice & beside)
+    nearest = distance_transform_edt(~buffers.mask, return_distances=False, return_indices=True)
+    depth = smooth_depths(buffers.depth[tuple(nearest)], beside, BESIDE_SHARE * len(photo.alpha))[rows, columns]
     points = camera.unproject(np.stack([columns + 0.5, rows + 0.5], 1), depth)
-    binding = torch.as_tensor(buffers.face_ids[tuple(nearest)]).long()
+    binding = torch.as_tensor(buffers.face_ids[tuple(nearest[:, rows, columns])]).long()
     radii, opacities = OVERLAP * spacing_px * depth / camera.fx, photo.alpha[rows, columns].clip(0.05, FIRST_OPACITY)
     balls = bind_balls(vertices, faces, binding, points, radii, opacities, photo.rgb[rows, columns])
     return balls, binding, torch.ones(len(binding))
@@ -84,13 +86,10 @@ def bind_balls(
     return Gaussians(*(getattr(local, f.name).float() for f in fields(local)))
 
 
-def rim_depths(buffers: MeshBuffers, reach_px: float) -> np.ndarray:
-    """Depth [H, W] m of a mesh, that of its outline the mean over `reach_px` along it: the outline jumps from fold to fold."""
-    rim = buffers.mask & (distance_transform_edt(buffers.mask) < 2)
-    total, weight = (
-        gaussian_filter(values.astype(float), reach_px) for values in (np.where(rim, buffers.depth, 0), rim)
-    )
-    return np.where(rim, total / np.maximum(weight, 1e-9), buffers.depth)
+def smooth_depths(depths: np.ndarray, beside: np.ndarray, reach_px: float) -> np.ndarray:
+    """Depths [H, W] m of what is `beside` a mesh [H, W] bool, the means over `reach_px`: the mesh's outline jumps from fold to fold
+    and from ear to jaw, a strand of hair does not."""
+    return blur_known(depths[..., None], beside, reach_px)[0][..., 0]
 
 
 def _densities(head) -> np.ndarray:
