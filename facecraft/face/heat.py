@@ -15,6 +15,17 @@ from facecraft.shipped import read_shipped
 LEAK = 0.1  # slope of the rectifier below 0
 
 
+def find_in_picture(
+    image: np.ndarray,  # [H, W, 3] in [0, 1], or in 0 to 255 when it is uint8
+    frames: np.ndarray,  # [N, 2, 3] from pixels of patches to those of the picture
+    size: tuple[int, int],  # rows and columns of a patch
+    weights: dict[str, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """What find_points finds in the patches of a picture."""
+    whole = 255 if image.dtype == np.uint8 else 1
+    return find_points(cut_patches(image, frames, size) / whole, weights)
+
+
 def find_points(patches: np.ndarray, weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The P points [N, P, 2], px of the patch, in patches [N, H, W, 3] in [0, 1], and how far [N, P, 2] the heat of each
     spreads, px; sides are multiples of 8."""

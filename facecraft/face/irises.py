@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facecraft.face.heat import cut_patches, find_points, level_frames, load_network
+from facecraft.face.heat import find_in_picture, level_frames, load_network
 
 SHIPPED = Path(__file__).with_name("irises.safetensors")
 FORMAT = "facecraft-irises/1"
@@ -25,8 +25,7 @@ def settle_irises(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """`landmarks` [478, 3] px with the irises moved to where the network sees them in `image` [H, W, 3] in [0, 1], or
     in 0 to 255 when it is uint8."""
     frames = eye_frames(landmarks)
-    whole = 255 if image.dtype == np.uint8 else 1
-    centres, _ = find_points(cut_patches(image, frames, PATCH) / whole, load_weights())
+    centres, _ = find_in_picture(image, frames, PATCH, load_weights())
     settled = landmarks.copy()
     for part, frame, centre in zip(IRISES, frames, centres, strict=True):
         settled[part, :2] += frame @ [*centre[0], 1] - settled[part.start, :2]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facecraft.face.heat import cut_patches, find_points, level_frames, load_network
+from facecraft.face.heat import find_in_picture, level_frames, load_network
 
 SHIPPED = Path(__file__).with_name("upper_face.safetensors")
 FORMAT = "facecraft-upper-face/1"
@@ -36,8 +36,7 @@ def settle_upper_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """`landmarks` [478, 3] px with brows and lids raised or lowered to where the network sees them in `image` [H, W, 3] in
     [0, 1], or in 0 to 255 when it is uint8, as far as it is trusted."""
     frames = upper_face_frames(landmarks)
-    whole = 255 if image.dtype == np.uint8 else 1
-    points, spreads = find_points(cut_patches(image, frames, PATCH) / whole, load_weights())
+    points, spreads = find_in_picture(image, frames, PATCH, load_weights())
     downs = frames[:, :, 1] / np.maximum(np.linalg.norm(frames[:, :, 1], axis=1, keepdims=True), 1e-9)
     ways = np.empty(spreads.shape[:2])  # px down
     for side, parts in enumerate(PARTS):

@@ -16,6 +16,11 @@ SEAM_M = 1.2e-3  # softness of the seam between what is seen and what is painted
 LOWER_LASHES = 0.35  # how much of the line of lashes lower lids have
 
 
+def lid_texels(head: HeadModel, surface: Surface) -> np.ndarray:
+    """How far [n] texels are lid of either eye."""
+    return surface.atlas.interpolate(lid_shares(head).max(1, keepdims=True), head.faces.numpy())[:, 0]
+
+
 def paint_lids(
     head: HeadModel,
     surface: Surface,
@@ -24,6 +29,7 @@ def paint_lids(
     seen: np.ndarray,  # [n] how well each texel was seen
     filled: np.ndarray,  # [n, 3] colours of the unseen, which lids keep where nothing around them is glimpsed
     tones: np.ndarray,  # [2] from lash_tones
+    lids: np.ndarray,  # [n] from lid_texels
 ) -> tuple[np.ndarray, np.ndarray]:
     """`filled` with unfolded lids and lashes on them [n, 3], and `seen` [n] with a soft seam to them."""
     shut = head.vertices(None, head.expression_vector(SHUT))[0].double().numpy()
@@ -37,10 +43,9 @@ def paint_lids(
     inner = cv2.GaussianBlur(cv2.erode(layers[..., 7], disc), (0, 0), SEAM_M / PIXEL_M)
     landmarks = _project(landmark_points(head, shut), corner)[:, :2]
     lashes = sample_pixels(draw_lashes(landmarks, np.ones(2), tones, size, 1 / PIXEL_M), places)
-    lids = surface.atlas.interpolate(lid_shares(head).max(1, keepdims=True), head.faces.numpy())
-    lashes = 1 - (1 - lashes) * _lash_shares(head, surface) * (lids[:, 0] > 0)
-    filled = (filled + lids * (sample_pixels(smooth, places) - filled)) * lashes[:, None]
-    return filled, seen + lids[:, 0] * (np.minimum(sample_pixels(inner, places), seen) - seen)
+    lashes = 1 - (1 - lashes) * _lash_shares(head, surface) * (lids > 0)
+    filled = (filled + lids[:, None] * (sample_pixels(smooth, places) - filled)) * lashes[:, None]
+    return filled, seen + lids * (np.minimum(sample_pixels(inner, places), seen) - seen)
 
 
 def _frame(head: HeadModel) -> tuple[np.ndarray, tuple[int, int]]:

@@ -105,7 +105,8 @@ def _make_shell(head: HeadModel, vertices: np.ndarray, camera: Camera, hair: Hai
 
 
 def hold_face(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
-    """How far each vertex [V] belongs to what does not move: 1 inside the face's outline and on everything that is not outer skin, falling to 0 within 25 mm outside."""
+    """How far each vertex [V] belongs to what does not move: 1 inside the face's outline and on everything that is not outer
+    skin, falling to 0 within 25 mm outside."""
     outline = landmark_points(head, vertices)[list(OVAL)]
     in_face = points_in_poly(vertices[:, :2], outline[:, :2]) & (vertices[:, 2] > outline[:, 2].min() - 0.02)
     distance = np.linalg.norm(vertices[:, None] - outline[None], axis=2).min(1)

@@ -16,8 +16,8 @@ from facecraft.head.collar import GRAZING, find_collar
 from facecraft.head.completion import complete_colours, grown_over, hair_detail, skin_grain
 from facecraft.head.highlights import find_highlights
 from facecraft.head.interior import paint_interior
-from facecraft.head.lids import lash_tones, lid_shares, unfolded_share
-from facecraft.head.lidtexels import paint_lids
+from facecraft.head.lids import lash_tones, unfolded_share
+from facecraft.head.lidtexels import lid_texels, paint_lids
 from facecraft.head.model import HeadModel, landmark_points
 from facecraft.head.strays import find_strays, hollow_ears
 from facecraft.head.surface import Surface, locate_surface
@@ -100,11 +100,13 @@ def make_texture(
     grain = skin_grain(head, surface, image, seen)
     filled = _add_detail(head, surface, albedo, shown, smooth, covered, grain)
     tones = _lash_tones(head, vertices, camera, image)
-    filled, trusted = paint_lids(head, surface, albedo, glimpsed, seen, filled, tones)
+    lids = lid_texels(head, surface)
+    filled, trusted = paint_lids(head, surface, albedo, glimpsed, seen, filled, tones, lids)
     filled *= hollow_ears(head, vertices, surface, bare_ears)[:, None]
     haired = grown_over(head, surface, long_hair) | (over_back > 0.5)
     filled += hair_detail(head, surface, image, seen, haired)[:, None] * filled
-    shown = np.maximum(seen, clean * _open_lids(head, surface))
+    open_lids = lids * _ramp(surface.border_px, *OPEN_LID_PX) * _ramp(surface.facing, *OPEN_LID_FACING)
+    shown = np.maximum(seen, clean * open_lids)
     colours = shown[:, None] * albedo + (1 - shown[:, None]) * filled
     atlas = surface.atlas
     colours = paint_interior(head, atlas, surface.regions, colours, seen)
@@ -142,12 +144,6 @@ def _estimate_light(head: HeadModel, surface: Surface, photo: np.ndarray, seen: 
     if skin.sum() < 500:
         return np.eye(9)[0]
     return fit_light(surface.shading_normals[skin], photo[skin] @ LUMINANCE)
-
-
-def _open_lids(head: HeadModel, surface: Surface) -> np.ndarray:
-    """How far [n] texels are lid and face the camera."""
-    lids = surface.atlas.interpolate(lid_shares(head).max(1, keepdims=True), head.faces.numpy())[:, 0]
-    return lids * _ramp(surface.border_px, *OPEN_LID_PX) * _ramp(surface.facing, *OPEN_LID_FACING)
 
 
 def _lash_tones(head: HeadModel, vertices: np.ndarray, camera: Camera, image: np.ndarray) -> np.ndarray:

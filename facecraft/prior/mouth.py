@@ -18,8 +18,8 @@ GAP_M, GAP_TONE = 1.6e-3, 0.6  # width of gaps between teeth that are closed, an
 
 
 def clean_mouth(fitted: FittedHead) -> FittedHead:
-    """The head, its texture for shut eyes, with the model's colours inside of the mouth, but for the upper teeth: a smile that the mesh does not meet
-    exactly leaves teeth on the tongue, which show when the mouth opens."""
+    """The head, its texture for shut eyes, with the model's colours inside of the mouth, but for the upper teeth: a smile that
+    the mesh does not meet exactly leaves teeth on the tongue, which show when the mouth opens."""
     head, texture = fitted.head, fitted.texture.for_shut_eyes()
     atlas = make_atlas(head.uvs.numpy(), head.faces_uv.numpy(), len(texture.albedo))
     regions = head.face_regions.numpy()[atlas.faces]
