@@ -24,6 +24,7 @@ from facecraft.face.portrait import Portrait, preprocess
 from facecraft.head.fit import fit_landmarks, fit_together, pose_vertices
 from facecraft.head.fitted import fit_faces
 from facecraft.head.model import HeadModel, load_head
+from facecraft.head.occlusion import uncover
 from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
 from facecraft.image import write_png
@@ -126,7 +127,8 @@ def fit_several(head: HeadModel, portraits: list[Portrait], quality: str) -> lis
 def _fit(head: HeadModel, portrait: Portrait, method: str):
     if method == "landmarks":
         return fit_landmarks(head, portrait.landmarks, portrait.camera)
-    (fit,) = fit_faces(head, [Photo(portrait.image, portrait.alpha, portrait.landmarks)], [portrait.camera], method)
+    photo = uncover(head, Photo(portrait.image, portrait.alpha, portrait.landmarks), portrait.camera)
+    (fit,) = fit_faces(head, [photo], [portrait.camera], method)
     return fit
 
 

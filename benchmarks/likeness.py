@@ -24,6 +24,7 @@ from facecraft.face.portrait import Portrait, Source, load_source, preprocess
 from facecraft.head.fit import LandmarkFit, fit_landmarks
 from facecraft.head.fitted import FittedHead, complete_fit, fit_faces
 from facecraft.head.model import HeadModel, landmark_points, load_head
+from facecraft.head.occlusion import uncover
 from facecraft.head.scene import Photo
 from facecraft.head.texture import render_textured
 from facecraft.image import to_bytes, write_png
@@ -59,9 +60,9 @@ def fit_both(portrait: Portrait | Source, quality: str, truth: "TrueFit | None")
     """The head fitted to the landmarks alone, and to the picture, or the true one."""
     head = load_head()
     first = fit_landmarks(head, portrait.landmarks, portrait.camera)
-    photo = Photo(portrait.image, portrait.alpha, portrait.landmarks)
+    photo = uncover(head, Photo(portrait.image, portrait.alpha, portrait.landmarks), portrait.camera)
     second = truth or fit_faces(head, [photo], [portrait.camera], quality)[0]
-    heads = [complete_fit(head, fit, portrait.image, portrait.alpha) for fit in (first, second)]
+    heads = [complete_fit(head, fit, photo) for fit in (first, second)]
     return [heads[0], replace(heads[1], offsets=heads[1].offsets + truth.own)] if truth else heads
 
 

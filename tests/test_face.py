@@ -6,7 +6,7 @@ from scipy import ndimage
 from skimage import data, transform
 
 from facecraft.face import matting
-from facecraft.face.landmarks import Face, find_faces, find_landmarks
+from facecraft.face.landmarks import Face, _distinct_faces, find_faces, find_landmarks
 from facecraft.face.matte import (
     belongs_to_others,
     bust_window,
@@ -253,3 +253,10 @@ def test_wide_doubt_below_the_chin_is_clothes_and_thin_doubt_is_hair(face):
 def test_landmark_model_says_none_without_a_face():
     wall = np.full((200, 200, 3), 0.5, np.float32)
     assert find_landmarks(wall, np.array([50.0, 50, 150, 150])) is None
+
+
+def test_a_face_seen_within_another_ones_head_is_none(face):
+    moved = lambda right, down: Face(face.landmarks + face.height * np.array([right, down, 0]))  # noqa: E731
+    assert _distinct_faces([face, moved(0.05, -0.85)]) == [face]
+    for right, down in ((0.8, 0.1), (0.1, 1.1), (0.5, -0.9)):  # cheek to cheek, a child below, someone behind
+        assert len(_distinct_faces([face, moved(right, down)])) == 2

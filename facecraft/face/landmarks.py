@@ -207,11 +207,18 @@ def _distinct(boxes: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _distinct_faces(faces: list[Face]) -> list[Face]:
+    """Faces, the most certain first, without those that share a head with one before."""
     kept = []
     for face in faces:
-        if all(_overlap(face.box, other.box) < 0.5 for other in kept):
+        if all(_overlap(face.box, other.box) < 0.5 and not _in_one_head(face, other) for other in kept):
             kept.append(face)
     return kept
+
+
+def _in_one_head(a: Face, b: Face) -> bool:
+    """Whether one face is above the other and nearer than heads can be: such a one is seen in a brow or on what covers a face."""
+    height, (aside, above) = (a.height + b.height) / 2, np.abs(a.centre - b.centre)
+    return aside < 0.35 * height and above < height
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:

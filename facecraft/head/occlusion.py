@@ -2,7 +2,7 @@
 
 When a quarter of a face is covered, the detector draws all of it wrong (benchmarks/fit.py --occlude), not only the part that
 it guesses. So what covers the face (facecraft.head.cover) is painted over with the fitted head under the photo's light, in the
-colours of its other side or in average skin, and landmarks are read once more, six times over. Those that lie on the cover
+colours of its other side or in average skin, and landmarks are read once more, eight times over. Those that lie on the cover
 are left out, and so are its colours.
 """
 
@@ -26,12 +26,16 @@ from facecraft.mesh.light import harmonics
 from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
 
 SURE = 0.5  # how likely a covered pixel is
-LEAST, MOST = 0.05, 0.8  # of the landmarks: fewer do not mislead the detector, with more there is no face to be seen
+LEAST = 0.06  # of what lies within AROUND times the face's outline: less hardly misleads the detector
+AROUND = 1.2  # landmarks may be crowded beside a cover that hides half of the face
+MOST = 0.8  # of the landmarks: with more there is no face to be seen
 SPREAD_HEIGHTS = 0.03  # of the cover, in heights of the face: a rim of it that is left draws the detector
 EDGE_HEIGHTS = 0.02  # softness of the paint's edge, in heights of the face
-ROUNDS, SETTLED = 6, 3  # of painting, and the last of them, whose readings waver around one place
+ROUNDS, SETTLED = 8, 5  # of painting, and the last of them, whose readings waver around one place
 AHEAD = 0.6  # how much further landmarks are moved before than they went: each round goes only a part of the way
-BACKDROP = 0.5
+BACKDROP = 1.0  # the colours that preprocess carries on around a person are a cover's as well
+UNKNOWN, MOUTH = 0.5, 0.15  # paint where no face lies under a cover, and within lips
+MOUTH_REGIONS = ("mouth_socket", "gums", "tongue")
 DEPTH_TOLERANCE = 6e-3  # m
 RELIT = (0.5, 2.0)  # how much darker or brighter than the other side
 HAIRY = 0.3  # how far a colour is from paint where hair or an eye is in the way
@@ -70,7 +74,8 @@ def _mark(photo: Photo, landmarks: np.ndarray) -> Photo | None:
     h, w = covered.shape
     x, y = landmarks[:, :2].astype(int).T
     where = y.clip(0, h - 1), x.clip(0, w - 1)
-    if not LEAST < covered[where].mean() < MOST:
+    around = cv2.fillConvexPoly(np.zeros((h, w), np.uint8), _outline(landmarks), 1) & (photo.alpha > SURE)
+    if covered[around > 0].mean() < LEAST or covered[where].mean() > MOST:
         return None
     rounds = max(1, round(SPREAD_HEIGHTS * np.ptp(landmarks[:, 1])))
     covered = binary_dilation(covered, iterations=rounds) & (photo.alpha > 0)
@@ -78,8 +83,14 @@ def _mark(photo: Photo, landmarks: np.ndarray) -> Photo | None:
     return replace(photo, landmarks=landmarks, hidden=tuple(hidden.tolist()), covered=covered)
 
 
+def _outline(landmarks: np.ndarray) -> np.ndarray:
+    """Convex outline [n, 1, 2] px, AROUND times as large, of landmarks [478, 3] px."""
+    points = landmarks[:, :2]
+    return cv2.convexHull((points.mean(0) + AROUND * (points - points.mean(0))).round().astype(np.int32))
+
+
 def _paint_over(head: HeadModel, photo: Photo, fit: LandmarkFit, edge_px: float) -> np.ndarray:
-    """The picture [H, W, 3] with the head in the photo's light, and grey around it, where it is covered.
+    """The person [H, W, 3] on plain ground, with the head in the photo's light where it is covered.
 
     The head is in average skin, and like the other side of the face where that is seen.
     """
@@ -96,7 +107,8 @@ def _paint_over(head: HeadModel, photo: Photo, fit: LandmarkFit, edge_px: float)
     bare = bare[:: max(1, len(bare) // LIGHT_PIXELS)]
     light = _fit_light(basis[bare], skin[bare], photo.image[shown][bare])
     shades, shades_there = (np.sqrt(np.maximum(b @ light, DIMMEST)) for b in (basis, basis_there))
-    paint = np.full((h, w, 3), BACKDROP, np.float32)
+    paint = np.full((h, w, 3), UNKNOWN, np.float32)
+    paint[buffers.mask & head.faces_of(MOUTH_REGIONS).numpy()[buffers.face_ids]] = MOUTH
     paint[shown] = (skin * shades).clip(0, 1)
     paint[shown] = _match_seam(photo, paint, shown, 4 * edge_px)[shown]
 
@@ -110,7 +122,8 @@ def _paint_over(head: HeadModel, photo: Photo, fit: LandmarkFit, edge_px: float)
     share = gaussian_filter(binary_erosion(share > 0).astype(np.float32), edge_px / 2)[..., None] * shown[..., None]
     paint += share * (_match_seam(photo, mirrored, shown, 4 * edge_px) - paint)
     amount = np.where(shown, gaussian_filter((photo.covered & shown).astype(np.float32), edge_px / 2), photo.covered)
-    return photo.image + amount[..., None].astype(np.float32) * (paint - photo.image)
+    person = BACKDROP + photo.alpha[..., None] * (photo.image - BACKDROP)
+    return person + amount[..., None].astype(np.float32) * (paint - person)
 
 
 def _mix(values: np.ndarray, corners: np.ndarray, weights: np.ndarray, unit: bool = False) -> np.ndarray:
