@@ -1,4 +1,4 @@
-"""Make consistent pictures of the head from all around; the photo itself is kept as the first.
+"""Make consistent pictures of the head from all around; the photo itself is kept as the first, but for what covers the face.
 
 Reads head/ and source/; writes views/enhanced/ (the photo's expression) and views/expressions/ (closed eyes, open mouth and
 others), each a nerfstudio dataset: transforms.json, images/ [H, W, 4], fg_masks/, depths/ (16-bit PNG, mm). The prior

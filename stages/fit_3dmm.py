@@ -2,8 +2,8 @@
 
 Reads source/transforms.json, source/images/, source/landmarks.npz, and the same of source/more/; writes head/head.safetensors,
 head/transforms.json, head/texture.png, head/shut_eyes.png (the same with shut eyes), head/seen.png, head/mesh.glb (textured, as
-in the photo) and head/overlay.png. Several photos share shape and skin; each has its own pose, expression, gaze and light. What
-covers a part of the face is looked past.
+in the photo), head/overlay.png and, where something covers the face, head/covered.png. Several photos share shape and skin;
+each has its own pose, expression, gaze and light. What covers a part of the face is looked past: no texture shows it.
 
 Example: facecraft fit-3dmm ann.ws --quality draft
 """

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from facecraft.stages import sample
-from photographed_head import photograph
+from photographed_head import SKIN, photograph
+from scipy.ndimage import binary_erosion
 from scipy.spatial.transform import Rotation
 
 from facecraft.errors import InputError
@@ -15,10 +16,14 @@ from facecraft.face.portrait import preprocess
 from facecraft.head.contour import measure_matte
 from facecraft.head.cover import SIDE, find_covered, frame_face, load_network
 from facecraft.head.fit import LandmarkFit, fit_landmarks
+from facecraft.head.fitted import complete_fit
 from facecraft.head.model import load_head
 from facecraft.head.occlusion import _fit_light, _paint_over, uncover
 from facecraft.head.scene import Photo, blur
+from facecraft.head.texture import make_texture
+from facecraft.mesh.atlas import sample_texture
 from facecraft.mesh.light import harmonics
+from facecraft.prior.texture import surround
 
 BLUE = np.array([0.15, 0.35, 0.75])
 TRAINING = str(Path(__file__).resolve().parents[1] / "training")
@@ -115,6 +120,79 @@ def test_what_is_covered_looks_like_the_other_side_of_the_face():
     # as the head is seen where the mark is, and without the mark
     blueness = [p[there[:, 1], there[:, 0]].mean(0) @ [-1, 0, 1] for p in (painted, true.image)]
     assert blueness[0] > 0.25 > 0 > blueness[1]
+
+
+def test_a_cover_is_seen_from_landmarks_that_crowd_beside_it(portrait):
+    image, covered = paint_side(portrait, BLUE)
+    points = portrait.landmarks.copy()
+    y, x = np.nonzero(covered)
+    # as the detector does that takes the visible part for the whole face
+    across = np.array([np.cos(np.radians(30)), np.sin(np.radians(30))])
+    along = points[:, :2] @ across
+    edge = np.min(np.stack([x, y], 1) @ across)
+    squeezed = np.interp(along, [along.min(), along.max()], [along.min(), edge + 5])
+    points[:, :2] += (squeezed - along)[:, None] * across
+    u, v = points[:, :2].astype(int).T
+    assert covered[v, u].mean() < 0.04
+    found = uncover(load_head(), Photo(image, portrait.alpha, points), portrait.camera)
+    assert (found.covered & covered).sum() > 0.5 * covered.sum()
+
+
+def test_what_lies_beside_the_person_is_plain_for_the_detector(portrait):
+    image, _ = paint_side(portrait, BLUE)
+    image = np.where(portrait.alpha[..., None] > 0, image, BLUE).astype(np.float32)  # as preprocess carries colours on
+    covered = np.zeros(portrait.alpha.shape, bool)
+    covered[200:220, 180:200] = True
+    photo = Photo(image, portrait.alpha, portrait.landmarks, covered=covered)
+    fit = fit_landmarks(load_head(), portrait.landmarks, portrait.camera)
+    painted = _paint_over(load_head(), photo, fit, 3.0)
+    assert np.ptp(painted[portrait.alpha == 0]) == 0
+
+
+def test_a_head_is_finished_without_what_covers_it():
+    true = photograph(0)
+    h = len(true.alpha)
+    fit = LandmarkFit(true.camera, true.shape, true.expression, np.zeros((2, 2)), np.zeros(478), 0)
+    middle = true.landmarks[:, 0].mean()
+    covered = np.tile(np.arange(h) > middle + 0.1 * h, (h, 1)) & (np.arange(h)[:, None] > 0.4 * h)
+    green = np.array([0.1, 0.9, 0.1])
+    image = np.where(covered[..., None], green, true.image).astype(np.float32)
+    alpha = np.where(covered & (np.arange(h) < 0.9 * h), 1, true.alpha)  # what covers stands out beside the head
+    photo = Photo(image, alpha, true.landmarks, covered=covered)
+    with_cover, without = (
+        complete_fit(true.head, fit, each, 256) for each in (Photo(image, alpha, true.landmarks), photo)
+    )
+    greenness = [(f.texture.albedo @ [-0.5, 1, -0.5] > 0.15).mean() for f in (with_cover, without)]
+    assert greenness[0] > 0.05 and greenness[1] < 0.002
+    # the true head, the bald one with hair from its matte, is nearer than the one that reaches out to the cover's end
+    errors = [np.linalg.norm(f.vertices() - true.vertices, axis=1).mean() for f in (with_cover, without)]
+    assert errors[1] < 0.7 * errors[0]
+    view = surround(without, image, alpha, 4, 64)[0]
+    sure = binary_erosion(covered, iterations=6) & (true.alpha > 0.9)
+    assert np.abs(view.rgb - true.image)[sure].mean() < 0.25 * np.abs(image - true.image)[sure].mean()
+    assert view.alpha[covered & (true.alpha == 0)].mean() < 0.25
+    assert np.array_equal(
+        view.rgb[~without.covered & (np.abs(np.arange(h) - middle) < 0.05 * h)],
+        image[~without.covered & (np.abs(np.arange(h) - middle) < 0.05 * h)],
+    )
+
+
+def test_a_mask_leaves_lips():
+    """Under a cover that hides all of the mouth the head has lips of its own, in the tone of the skin around."""
+    true = photograph(0)
+    points = true.landmarks
+    covered = np.zeros(true.alpha.shape, bool)
+    covered[int(points[4, 1]) :, :] = True  # from the tip of the nose on
+    image = np.where(covered[..., None], BLUE, true.image).astype(np.float32)
+    plain = make_texture(true.head, true.vertices, true.camera, image, true.alpha, 256, cover=covered)
+    uvs = true.head.uvs.numpy()[true.head.faces_uv.numpy()[true.head.landmark_faces.numpy()]]
+    places = np.einsum("lkc,lk->lc", uvs, true.head.landmark_barycentrics.numpy())
+    lips, cheeks = (
+        sample_texture(plain.albedo, places[list(ids)]) for ids in ((37, 267, 84, 314), (50, 280, 205, 425))
+    )
+    redness = [c[:, 0].mean() / c[:, 1].mean() for c in (lips, cheeks)]
+    assert redness[0] > 1.05 * redness[1]
+    assert np.abs(cheeks.mean(0) - SKIN).max() < 0.12
 
 
 def test_hidden_landmarks_tell_nothing():

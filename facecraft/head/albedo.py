@@ -14,10 +14,12 @@ from scipy.ndimage import distance_transform_edt
 
 from facecraft.errors import InputError
 from facecraft.head.model import HeadModel
+from facecraft.head.surface import Surface
 from facecraft.mesh.atlas import sample_texture
 from facecraft.shipped import read_shipped
 
 SKIN_FILE = Path(__file__).with_name("skin.safetensors")
+PLAIN = (0.2, 1.5)
 SKIN_FORMAT = "facecraft-skin/2"
 
 
@@ -59,6 +61,13 @@ def eye_angles(head: HeadModel, points: np.ndarray, eye: int) -> np.ndarray:
     arms = points - joint
     cosines = arms @ head.eye_axes.double().numpy()[eye] / np.maximum(np.linalg.norm(arms, axis=1), 1e-9)
     return np.arccos(cosines.clip(-1, 1))
+
+
+def plain_skin(head: HeadModel, surface: Surface) -> np.ndarray:
+    """What average skin is beside its cheeks' colour [n, 3]: redder on lips, darker at brows; 1 off the face."""
+    uvs = surface.atlas.interpolate(head.uvs.double().numpy(), head.faces_uv.numpy())
+    mean, face = sample_texture(load_skin(head).mean, uvs), surface.regions == head.region_names.index("face")
+    return np.where(face[:, None], mean / np.median(mean[face], 0), 1).clip(*PLAIN)
 
 
 def layout_digest(head: HeadModel) -> str:

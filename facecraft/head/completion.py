@@ -26,6 +26,7 @@ EAR_LOBE = -0.075  # m, height above which skin and hair do not mix
 NAPE, LONG_NAPE = -0.05, NECK_BASE + 0.08  # m, heights down to which hair covers the back
 OVERLAP = 0.025  # m, how far hair and skin go on beneath each other there
 TUFT_M, NAPE_SOFT_M = 3e-3, 6e-3  # of the edge between them
+AROUND_M = 0.02  # around a place on the face, where skin is as there
 CHEEK = 0.0  # m, height below which a face is skin
 EQUATOR = np.pi / 2  # latitude of the ears
 LATITUDE_SPAN, FEW = 0.12, 12  # rad over which a colour is a level's, further where fewer vertices are
@@ -120,14 +121,21 @@ def _body_colours(head: HeadModel, vertices, colours, known, nape: float, bottom
     pull, towards = np.full(count, 1e-6), np.tile(colours[known].mean(0) if known.any() else 0.5, (count, 1))
     beside = faces_skin & (vertices[:, 1] < CHEEK)
     if (known & faces_skin).any():
-        face_colour = np.median(colours[known & faces_skin], 0)
-        for part, strength in ((beside, 0.02), (bare, 0.05)):
-            pull[part], towards[part] = strength, face_colour
+        pull[beside], towards[beside] = 0.02, _colours_near(head, colours, known & faces_skin, beside)
+        pull[bare], towards[bare] = 0.05, np.median(colours[known & faces_skin], 0)
     body = skin & ~faces_skin & ~bare & (vertices[:, 1] < nape)
     for part in (haired, body):
         if (known & part).any():
             pull[part], towards[part] = 0.01, _colour_by_latitude(vertices, colours, known & part, part, nape)
     return spread_harmonically(laplacian, colours, known, skin, pull, towards).clip(0, 1)
+
+
+def _colours_near(head: HeadModel, colours: np.ndarray, known: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Mean [w, 3] of the `known` colours [V, 3] around each vertex in `where`: on a cheek that of cheeks, not of a fringe."""
+    template = head.template.double().numpy()
+    squares = ((template[where, None] - template[known]) ** 2).sum(2) / AROUND_M**2
+    near = np.exp(-0.5 * (squares - squares.min(1, keepdims=True)))
+    return near @ colours[known] / near.sum(1, keepdims=True)
 
 
 def _is_near_ears(head: HeadModel) -> np.ndarray:

@@ -9,6 +9,7 @@ import trimesh
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from scipy.ndimage import binary_dilation
 
 from facecraft import __version__
 from facecraft.camera import Camera, frame_record, read_frames, transforms_text
@@ -19,7 +20,7 @@ from facecraft.head.cover import COVER_FILE
 from facecraft.head.fit import LandmarkFit, fit_together, pose_vertices
 from facecraft.head.hair import HAIR_FILE, has_long_hair, load_hair
 from facecraft.head.model import HeadModel, load_head
-from facecraft.head.mouth import fit_teeth, shut_lips
+from facecraft.head.mouth import LIPS, fit_teeth, shut_lips
 from facecraft.head.occlusion import uncover
 from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
@@ -32,12 +33,13 @@ from facecraft.progress import log
 from facecraft.records import digest_file
 
 SCHEMA = "facecraft-fitted-head/2"
+RIM = 0.012  # of the picture's height: of a cover, more than the fit leaves out; its edge would colour all that is painted
 
 
 @dataclass(frozen=True)
 class FittedHead:
-    """Model, its parameters for the photo, the camera of the photo in the head's frame, and the texture; the fits to further
-    photos, of the same shape, while it is being made."""
+    """Model, its parameters for the photo, the camera of the photo in the head's frame, the texture, and what covers the face
+    in the photo, if anything does; the fits to further photos, of the same shape, while it is being made."""
 
     head: HeadModel
     camera: Camera
@@ -48,6 +50,7 @@ class FittedHead:
     texture: Texture
     errors_px: np.ndarray  # [478]
     others: tuple[LandmarkFit, ...] = ()
+    covered: np.ndarray | None = None  # [H, W] bool
 
     def vertices(self, expression: np.ndarray | None = None) -> np.ndarray:
         """Vertices [V, 3], m, as in the photo or with another `expression` [52]."""
@@ -76,6 +79,8 @@ class FittedHead:
         write_png(run.output("head/texture.png"), self.texture.albedo, SYNTHETIC)
         write_png(run.output("head/shut_eyes.png"), self.texture.for_shut_eyes().albedo, SYNTHETIC)
         write_png(run.output("head/seen.png"), self.texture.seen, SYNTHETIC)
+        if self.covered is not None:
+            write_png(run.output("head/covered.png"), self.covered.astype(np.float32))
         rows = [
             self.overlay(source.image, source.alpha, fit)
             for fit, source in zip((None, *self.others), sources, strict=True)
@@ -121,14 +126,15 @@ def fit_head(
     `quality` is one of photometric.LEVELS.
     """
     photos = [Photo(source.image, source.alpha, source.landmarks) for source in sources]
-    first, *others = fit_faces(head, photos, [source.camera for source in sources], quality)
-    fitted = complete_fit(head, first, sources[0].image, sources[0].alpha, texture_size)
+    cameras = [source.camera for source in sources]
+    photos = [uncover(head, photo, camera) for photo, camera in zip(photos, cameras, strict=True)]
+    first, *others = fit_faces(head, photos, cameras, quality)
+    fitted = complete_fit(head, first, photos[0], texture_size)
     return replace(fitted, others=tuple(others))
 
 
 def fit_faces(head: HeadModel, photos: list[Photo], cameras: list[Camera], quality: str) -> list[LandmarkFit]:
-    """The most probable head in each of several photos of one person, whatever covers it."""
-    photos = [uncover(head, photo, camera) for photo, camera in zip(photos, cameras, strict=True)]
+    """The most probable head in each of several photos of one person, `uncover`ed."""
     for photo in photos:
         if photo.hidden:
             log.info(f"something covers the face: {len(photo.hidden)} of {len(photo.landmarks)} landmarks are left out")
@@ -138,18 +144,21 @@ def fit_faces(head: HeadModel, photos: list[Photo], cameras: list[Camera], quali
     return [shut_lips(head, fit, photo) for fit, photo in zip(fits, photos, strict=True)]
 
 
-def complete_fit(head: HeadModel, fit: LandmarkFit, image, alpha, texture_size: int = 1024) -> FittedHead:
-    """Hair shell, teeth and texture of a head whose face is fitted; `image` [H, W, 3], `alpha` [H, W]."""
-    vertices = fit.vertices(head)
-    long_hair = has_long_hair(head, vertices, fit.camera, alpha)
-    offsets = fit_silhouette(head, vertices, fit.camera, alpha, load_hair(head, long_hair))
+def complete_fit(head: HeadModel, fit: LandmarkFit, photo: Photo, texture_size: int = 1024) -> FittedHead:
+    """Hair shell, teeth and texture of a head whose face is fitted; what covers it in the photo is in none of them."""
+    vertices, image, alpha = fit.vertices(head), photo.image, photo.alpha
+    covered = None if photo.covered is None else binary_dilation(photo.covered, iterations=round(RIM * len(alpha)))
+    long_hair = has_long_hair(head, vertices, fit.camera, alpha if covered is None else alpha * ~covered)
+    offsets = fit_silhouette(head, vertices, fit.camera, alpha, load_hair(head, long_hair), covered)
     offsets += close_gaps(head)
-    offsets += fit_teeth(head, fit.vertices(head, offsets), fit.camera, image)
+    if not photo.hides(LIPS):
+        offsets += fit_teeth(head, fit.vertices(head, offsets), fit.camera, image)
     vertices = fit.vertices(head, offsets)
     mask = rasterize_mesh(fit.camera.project(vertices), head.faces.numpy(), *alpha.shape).mask
     log.info(f"silhouette covers the matte with an IoU of {coverage(mask, alpha):.3f}")
-    texture = make_texture(head, vertices, fit.camera, image, alpha, texture_size, long_hair)
-    return FittedHead(head, fit.camera, fit.shape, fit.expression, fit.gaze, offsets, texture, fit.errors_px)
+    texture = make_texture(head, vertices, fit.camera, image, alpha, texture_size, long_hair, covered)
+    found = fit.camera, fit.shape, fit.expression, fit.gaze, offsets, texture, fit.errors_px
+    return FittedHead(head, *found, covered=covered)
 
 
 def load_fitted(workspace) -> FittedHead:
@@ -173,6 +182,8 @@ def load_fitted(workspace) -> FittedHead:
     )
     seen = np.asarray(Image.open(workspace.require("head/seen.png")).convert("L"), np.float32) / 255
     texture = Texture(albedo, seen, arrays["light"], shut_eyes)
+    mask = workspace / "head/covered.png"
+    covered = np.asarray(Image.open(mask).convert("L")) > 127 if mask.is_file() else None
     return FittedHead(
         head,
         camera,
@@ -182,4 +193,5 @@ def load_fitted(workspace) -> FittedHead:
         arrays["offsets"],
         texture,
         arrays["errors_px"],
+        covered=covered,
     )

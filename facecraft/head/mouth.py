@@ -14,6 +14,7 @@ from facecraft.mesh.light import LUMINANCE
 from facecraft.mesh.raster import rasterize_mesh
 
 UPPER_LIP, LOWER_LIP = (82, 13, 312), (87, 14, 317)  # landmarks on the rim of the lips, that face each other
+LIPS = (*UPPER_LIP, *LOWER_LIP)
 CLOSED_M = 6e-4  # distance of landmarks on lips that touch; those of a smile are 10 mm apart
 AJAR = 0.06  # of mouthClose: more is no error of the fit
 BRIGHT, LIT = 0.6, 0.5  # of the brightest in a mouth, a tooth is at least so bright; and that of the skin around it
@@ -25,10 +26,9 @@ UPPER, SKIN = ("teeth_upper",), ("face",)
 
 def shut_lips(head: HeadModel, fit: LandmarkFit, photo: Photo) -> LandmarkFit:
     """The fit with lips that touch, when they do in the photo: a slit between them would show bright teeth."""
-    lips = [*UPPER_LIP, *LOWER_LIP]
-    if set(lips) & set(photo.hidden):
+    if photo.hides(LIPS):
         return fit
-    upper, lower = np.split(photo.landmarks[lips, :2], 2)
+    upper, lower = np.split(photo.landmarks[list(LIPS), :2], 2)
     px_per_m = fit.camera.fx / fit.camera.T_camera_world[2, 3]
     if np.linalg.norm(upper - lower, axis=1).mean() > CLOSED_M * px_per_m:
         return fit

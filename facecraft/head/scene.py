@@ -24,6 +24,10 @@ class Photo:
     hidden: tuple[int, ...] = ()
     covered: np.ndarray | None = None
 
+    def hides(self, landmarks) -> bool:
+        """Whether one of these numbers of landmarks is not to be believed."""
+        return not set(landmarks).isdisjoint(self.hidden)
+
 
 @dataclass(frozen=True)
 class Look:

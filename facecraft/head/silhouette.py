@@ -55,6 +55,7 @@ def fit_silhouette(
     camera: Camera,
     alpha: np.ndarray,  # [H, W] matte in [0, 1]
     hair: HairModel,
+    cover: np.ndarray | None = None,  # [H, W] bool, where something before the head hides its outline
     iterations: int = 4,
 ) -> np.ndarray:
     """Offsets [V, 3], m, that make the outline of the head follow the matte."""
@@ -69,7 +70,7 @@ def fit_silhouette(
         fall = fall + _lower_end(moved, faces, camera, solid)
         lowered = vertices + fall[:, None] * DOWN
         current = _move(shell, lowered, thickness)
-        rim, gap = _rim_gaps(current, shell, faces, camera, inside)
+        rim, gap = _rim_gaps(current, shell, faces, camera, inside, cover)
         outwards = ((current - _bury_ears(shell, lowered, thickness)) * shell.rays).sum(1)
         target = np.clip(outwards[rim] + gap, -REACH_IN, REACH_OUT)
         thickness = _solve(shell, rim, target)
@@ -155,8 +156,10 @@ def _border(faces: np.ndarray) -> np.ndarray:
     return np.unique(edges[counts == 1])
 
 
-def _rim_gaps(vertices, shell: _Shell, faces, camera: Camera, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices on the outline and how far (m) each must move along its ray to reach the border of the matte."""
+def _rim_gaps(
+    vertices, shell: _Shell, faces, camera: Camera, inside: np.ndarray, cover: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices on the outline and how far (m) each must move along its ray to reach the border of the matte, where no `cover` is."""
     h, w = inside.shape
     pixels = camera.project(vertices)
     ahead = camera.project(vertices + 1e-3 * shell.rays)
@@ -178,6 +181,8 @@ def _rim_gaps(vertices, shell: _Shell, faces, camera: Camera, inside: np.ndarray
     known = np.isfinite(gap)
     end = pixels[rim, :2] + np.nan_to_num(gap)[:, None] * ray_px[rim]
     known &= (end > 1).all(1) & (end[:, 0] < w - 1) & (end[:, 1] < h - 1)
+    if cover is not None:
+        known &= at(cover.astype(float), end) == 0
     return rim[known], gap[known]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from facecraft.camera import Camera
+from facecraft.head.albedo import plain_skin
 from facecraft.head.collar import GRAZING, find_collar
 from facecraft.head.completion import complete_colours, grown_over, hair_detail, skin_grain
 from facecraft.head.highlights import find_highlights
@@ -31,6 +32,10 @@ LASHES_PX = (1.0, 3.5)  # skin this close to eyes or an open mouth, and teeth to
 RIM = (0.005, 0.02)  # of the picture's height: colours spread from inside of the rim, which the backdrop tints
 HAIR_RIM = (0.003, 0.012)  # the same of hair and clothes, of which often little more than the rim is seen
 OPEN_LID_PX, OPEN_LID_FACING = (0.0, 1.0), (0.1, 0.3)  # lids of open eyes are trusted up to the eye: with their lashes
+RIDGE, HALF_SEEN_RIDGE = (
+    0.05,
+    0.5,
+)  # how evenly light comes from where no skin tells of it, of a whole face and of a part
 PAINT_PX = (3.0, 7.0)  # the same for colours that spread to hidden skin: no lashes and no make-up on closed lids
 
 
@@ -59,10 +64,12 @@ def make_texture(
     alpha: np.ndarray,  # [H, W]
     size: int = 1024,
     long_hair: bool = False,  # covers the neck at the back
+    cover: np.ndarray | None = None,  # [H, W] bool, where something lies before the face
 ) -> Texture:
-    """The head's texture from one photo."""
+    """The head's texture from one photo; what is covered there is not seen."""
     surface = locate_surface(head, vertices, camera, size)
-    depth_in_matte = distance_transform_edt(np.pad(alpha > 0.9, 1, mode="edge"))[1:-1, 1:-1]
+    solid = alpha > 0.9 if cover is None else (alpha > 0.9) & ~cover
+    depth_in_matte = distance_transform_edt(np.pad(solid, 1, mode="edge"))[1:-1, 1:-1]
     h, w = alpha.shape
     x, y = surface.pixels.T
     inside = (x > 0) & (x < w) & (y > 0) & (y < h)
@@ -77,7 +84,7 @@ def make_texture(
     glimpsed = unfolded * _ramp(surface.border_px, *PAINT_PX) * deep * facing
 
     photo = sample_pixels(image, surface.pixels)
-    light = _estimate_light(head, surface, photo, seen)
+    light = _estimate_light(head, surface, photo, seen, RIDGE if cover is None else HALF_SEEN_RIDGE)
     albedo = photo / shade(surface.shading_normals, light)[:, None]
     albedo -= find_highlights(head, surface, albedo, seen)[:, None]
 
@@ -91,7 +98,9 @@ def make_texture(
         glimpsed, shown = glimpsed * ~astray, seen * ~astray
         # the outline of the shoulders stays as the photo shows it
         seen = seen * ~(astray & face & (surface.facing < GRAZING))
-    smooth = complete_colours(head, vertices, surface, albedo, glimpsed, collar, long_hair)
+    # under a cover there may be lips
+    plain = np.ones_like(albedo) if cover is None else plain_skin(head, surface)
+    smooth = plain * complete_colours(head, vertices, surface, albedo / plain, glimpsed, collar, long_hair)
     over_back = np.zeros(len(seen))
     if long_hair:
         over_back = cover_back(head, surface, find_tips(head, surface, albedo, glimpsed))
@@ -139,11 +148,11 @@ def _ramp(x, low: float, high: float):
     return t * t * (3 - 2 * t)
 
 
-def _estimate_light(head: HeadModel, surface: Surface, photo: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _estimate_light(head: HeadModel, surface: Surface, photo: np.ndarray, seen: np.ndarray, ridge: float) -> np.ndarray:
     skin = (surface.regions == head.region_names.index("face")) & (seen > 0.7)
     if skin.sum() < 500:
         return np.eye(9)[0]
-    return fit_light(surface.shading_normals[skin], photo[skin] @ LUMINANCE)
+    return fit_light(surface.shading_normals[skin], photo[skin] @ LUMINANCE, ridge=ridge)
 
 
 def _lash_tones(head: HeadModel, vertices: np.ndarray, camera: Camera, image: np.ndarray) -> np.ndarray:

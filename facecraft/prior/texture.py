@@ -1,8 +1,10 @@
-"""The open image prior: the textured, hair-shelled head itself, seen from all around; the photo stays as it is."""
+"""The open image prior: the textured, hair-shelled head itself, seen from all around; the photo stays as it is, but for what
+covers the face: there it shows the head."""
 
 from dataclasses import replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from facecraft.camera import Camera, orbit_camera
 from facecraft.head.fitted import FittedHead
@@ -11,6 +13,7 @@ from facecraft.progress import track
 from facecraft.views import View
 
 PHOTO_WEIGHT = 20.0
+SEAM = 2e-3  # of the picture's height: softness of the edge between the photo and what is painted over a cover
 FACE_M = 0.24  # what a view of the face shows
 EXPRESSIONS = (
     {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},
@@ -33,6 +36,11 @@ def surround(fitted: FittedHead, image: np.ndarray, alpha: np.ndarray, count: in
     """
     vertices = fitted.vertices()
     _, _, depth, _ = render_textured(fitted.head, vertices, fitted.texture, fitted.camera, supersample=1)
+    if fitted.covered is not None:
+        rgb, covered, _, _ = render_textured(fitted.head, vertices, fitted.texture, fitted.camera)
+        amount = gaussian_filter(fitted.covered.astype(np.float32), SEAM * len(alpha))
+        image = image + amount[..., None] * (rgb - image)
+        alpha = np.where(fitted.covered, covered, alpha)
     views = [View(fitted.camera, image, alpha, depth, "photo", PHOTO_WEIGHT)]
     for camera in track(orbit_cameras(fitted, vertices, count, size), "rendering views"):
         rgb, covered, depth, seen = render_textured(fitted.head, vertices, fitted.texture, camera)
