@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from facecraft.errors import InputError
 from facecraft.face.landmarks import find_landmarks
 from facecraft.face.portrait import preprocess
+from facecraft.head import occlusion
 from facecraft.head.contour import measure_matte
 from facecraft.head.cover import SIDE, find_covered, frame_face, load_network
 from facecraft.head.fit import LandmarkFit, fit_landmarks
@@ -136,6 +137,15 @@ def test_a_cover_is_seen_from_landmarks_that_crowd_beside_it(portrait):
     assert covered[v, u].mean() < 0.04
     found = uncover(load_head(), Photo(image, portrait.alpha, points), portrait.camera)
     assert (found.covered & covered).sum() > 0.5 * covered.sum()
+
+
+def test_what_lies_apart_from_the_face_covers_nothing(portrait, monkeypatch):
+    image, covered = paint_side(portrait, BLUE)
+    tie = np.zeros_like(covered)
+    tie[-30:-10, 180:200] = True
+    monkeypatch.setattr(occlusion, "find_covered", lambda *_: (covered | tie).astype(float))
+    found = uncover(load_head(), Photo(image, portrait.alpha, portrait.landmarks), portrait.camera)
+    assert not found.covered[tie].any() and found.covered[covered].all()
 
 
 def test_what_lies_beside_the_person_is_plain_for_the_detector(portrait):

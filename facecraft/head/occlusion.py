@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
+from scipy.ndimage import binary_dilation, binary_erosion, binary_propagation, gaussian_filter
 
 from facecraft.camera import Camera
 from facecraft.face.landmarks import find_landmarks
@@ -78,6 +78,8 @@ def _mark(photo: Photo, landmarks: np.ndarray) -> Photo | None:
     if covered[around > 0].mean() < LEAST or covered[where].mean() > MOST:
         return None
     rounds = max(1, round(SPREAD_HEIGHTS * np.ptp(landmarks[:, 1])))
+    # a tie that looks like one covers nothing
+    covered = binary_propagation(covered & (around > 0), mask=covered)
     covered = binary_dilation(covered, iterations=rounds) & (photo.alpha > 0)
     hidden = np.flatnonzero(covered[where])
     return replace(photo, landmarks=landmarks, hidden=tuple(hidden.tolist()), covered=covered)
