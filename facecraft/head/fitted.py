@@ -19,8 +19,9 @@ from facecraft.head.albedo import SKIN_FILE
 from facecraft.head.cover import COVER_FILE
 from facecraft.head.fit import LandmarkFit, fit_together, pose_vertices
 from facecraft.head.hair import HAIR_FILE, has_long_hair, load_hair
+from facecraft.head.lips import LIPS, settle_lips
 from facecraft.head.model import HeadModel, load_head
-from facecraft.head.mouth import LIPS, fit_teeth, shut_lips
+from facecraft.head.mouth import fit_teeth
 from facecraft.head.occlusion import uncover
 from facecraft.head.photometric import fit_photos
 from facecraft.head.scene import Photo
@@ -141,7 +142,7 @@ def fit_faces(head: HeadModel, photos: list[Photo], cameras: list[Camera], quali
     starts = fit_together(head, [p.landmarks for p in photos], cameras, hidden=[p.hidden for p in photos])
     log.info(f"landmarks fitted within {np.mean([fit.errors_px for fit in starts]):.2f} px on average")
     fits = fit_photos(head, starts, photos, quality)
-    return [shut_lips(head, fit, photo) for fit, photo in zip(fits, photos, strict=True)]
+    return [settle_lips(head, fit, photo) for fit, photo in zip(fits, photos, strict=True)]
 
 
 def complete_fit(head: HeadModel, fit: LandmarkFit, photo: Photo, texture_size: int = 1024) -> FittedHead:

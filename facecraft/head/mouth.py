@@ -1,45 +1,18 @@
-"""The mouth as the photo shows it: lips that are closed there touch, and teeth reach down as far as there."""
-
-from dataclasses import replace
+"""The mouth as the photo shows it: teeth reach down as far as there."""
 
 import numpy as np
-import torch
 
 from facecraft.camera import Camera
-from facecraft.head.fit import LandmarkFit
 from facecraft.head.model import HeadModel
-from facecraft.head.scene import Photo
 from facecraft.head.surface import MOUTH_REGIONS
 from facecraft.mesh.light import LUMINANCE
 from facecraft.mesh.raster import rasterize_mesh
 
-UPPER_LIP, LOWER_LIP = (82, 13, 312), (87, 14, 317)  # landmarks on the rim of the lips, that face each other
-LIPS = (*UPPER_LIP, *LOWER_LIP)
-CLOSED_M = 6e-4  # distance of landmarks on lips that touch; those of a smile are 10 mm apart
-AJAR = 0.06  # of mouthClose: more is no error of the fit
 BRIGHT, LIT = 0.6, 0.5  # of the brightest in a mouth, a tooth is at least so bright; and that of the skin around it
 MIDDLE = 0.6  # of the mouth's width, where front teeth are
 LEAST_M, MOST_M = 1.5e-3, 5e-3  # a mouth less open tells nothing of its teeth; how far they may be drawn
 FEWEST = 8  # columns of pixels
 UPPER, SKIN = ("teeth_upper",), ("face",)
-
-
-def shut_lips(head: HeadModel, fit: LandmarkFit, photo: Photo) -> LandmarkFit:
-    """The fit with lips that touch, when they do in the photo: a slit between them would show bright teeth."""
-    if photo.hides(LIPS):
-        return fit
-    upper, lower = np.split(photo.landmarks[list(LIPS), :2], 2)
-    px_per_m = fit.camera.fx / fit.camera.T_camera_world[2, 3]
-    if np.linalg.norm(upper - lower, axis=1).mean() > CLOSED_M * px_per_m:
-        return fit
-    channel = head.expression_names.index("mouthClose")
-    shape, expression = (torch.as_tensor(part, dtype=torch.float32)[None] for part in (fit.shape, fit.expression))
-    needed = float(head.lip_closure(shape, expression)[0])
-    if not 0 < needed - fit.expression[channel] < AJAR:
-        return fit
-    expression = fit.expression.copy()
-    expression[channel] = needed
-    return replace(fit, expression=expression)
 
 
 def fit_teeth(head: HeadModel, vertices: np.ndarray, camera: Camera, image: np.ndarray) -> np.ndarray:

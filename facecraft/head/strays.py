@@ -22,6 +22,7 @@ UNLIKE = 0.13  # distance of other colours in its length
 BARE_EAR = 0.5  # share of an ear that is skin when no hair covers it
 HOLLOW_M, SHADOW, RIDGE = 3e-3, 0.25, -0.5  # m, depth of the hollows of an ear; how much darker they are; of its ridges
 SMOOTHING = 12  # rounds
+SOFTENING = 2  # rounds, of the edge between what is believed and what is not
 
 
 def find_strays(
@@ -50,8 +51,15 @@ def find_strays(
     for ear, share, other in zip(ears, shares, shares[::-1], strict=True):
         bare |= ear & ((other if np.isnan(share) else share) > BARE_EAR)
     cheek = face & (np.abs(template[:, 0]) > ASIDE) & (template[:, 1] > CHEEK[0]) & (template[:, 1] < CHEEK[1])
-    strays = np.where(on_ear, bare, cheek) & known & ~is_sure & ~alike
-    return surface.atlas.interpolate(strays[:, None].astype(float), head.faces.numpy())[:, 0], bare
+    part = np.where(on_ear, bare, cheek)
+    strays = part & known & ~is_sure & ~alike
+    # what is beside them is of their colour in part
+    plain = graph_laplacian(head.faces.numpy(), len(face))
+    beside = strays - plain @ strays.astype(float) > 0
+    soft = (strays | (part & beside)).astype(float)
+    for _ in range(SOFTENING):
+        soft = soft - 0.5 * (plain @ soft)
+    return surface.atlas.interpolate(soft[:, None], head.faces.numpy())[:, 0], bare
 
 
 def hollow_ears(head: HeadModel, vertices: np.ndarray, surface: Surface, bare: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ hair detail repeated from the photo. The inside of the mouth and hidden parts of
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
@@ -23,7 +24,7 @@ from facecraft.head.model import HeadModel, landmark_points
 from facecraft.head.strays import find_strays, hollow_ears
 from facecraft.head.surface import Surface, locate_surface
 from facecraft.head.tips import cover_back, find_tips, hang_hair
-from facecraft.mesh.atlas import mirror_texels, sample_pixels, sample_texture
+from facecraft.mesh.atlas import Atlas, mirror_texels, sample_pixels, sample_texture
 from facecraft.mesh.light import LUMINANCE, fit_light, shade, shading_normals
 from facecraft.mesh.paint import paint_mesh
 from facecraft.mesh.raster import rasterize_mesh
@@ -36,6 +37,7 @@ RIDGE, HALF_SEEN_RIDGE = (
     0.05,
     0.5,
 )  # how evenly light comes from where no skin tells of it, of a whole face and of a part
+SPECK = 3e-3  # of the texture's side: what is believed in specks of this size is not believed
 PAINT_PX = (3.0, 7.0)  # the same for colours that spread to hidden skin: no lashes and no make-up on closed lids
 
 
@@ -94,10 +96,10 @@ def make_texture(
     covered = collar.covers(surface.positions) if collar else np.zeros(len(seen))
     shown = seen
     if collar and not long_hair:
-        astray = collar.astray(surface, albedo)
-        glimpsed, shown = glimpsed * ~astray, seen * ~astray
+        clear = 1 - _soften(surface.atlas, collar.astray(surface, albedo))
+        glimpsed, shown = glimpsed * clear, seen * clear
         # the outline of the shoulders stays as the photo shows it
-        seen = seen * ~(astray & face & (surface.facing < GRAZING))
+        seen = seen * np.where(face & (surface.facing < GRAZING), clear, 1)
     # under a cover there may be lips
     plain = np.ones_like(albedo) if cover is None else plain_skin(head, surface)
     smooth = plain * complete_colours(head, vertices, surface, albedo / plain, glimpsed, collar, long_hair)
@@ -141,6 +143,14 @@ def render_textured(
         buffers, faces, normals, head.faces_uv.numpy(), head.uvs.numpy(), layers, texture.light, supersample
     )
     return painted[..., :3], painted[..., 5], painted[..., 4], painted[..., 3]
+
+
+def _soften(atlas: Atlas, texels: np.ndarray) -> np.ndarray:
+    """How far [n] texels belong to those marked [n] bool: 1 there, specks joined, falling to 0 beside them."""
+    marked = np.zeros((atlas.size, atlas.size), np.float32)
+    marked[atlas.rows, atlas.columns] = texels
+    wide = cv2.GaussianBlur(marked, (0, 0), SPECK * atlas.size)[atlas.rows, atlas.columns]
+    return np.maximum(texels, _ramp(wide, 0.1, 0.5))
 
 
 def _ramp(x, low: float, high: float):
