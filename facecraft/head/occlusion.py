@@ -26,7 +26,9 @@ from facecraft.mesh.light import harmonics
 from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
 
 SURE = 0.5  # how likely a covered pixel is
-LEAST = 0.06  # of what lies within AROUND times the face's outline: less hardly misleads the detector
+LEAST = (
+    0.05  # of the landmarks, or of what lies within AROUND times the face's outline: less hardly misleads the detector
+)
 AROUND = 1.2  # landmarks may be crowded beside a cover that hides half of the face
 MOST = 0.8  # of the landmarks: with more there is no face to be seen
 SPREAD_HEIGHTS = 0.03  # of the cover, in heights of the face: a rim of it that is left draws the detector
@@ -75,7 +77,8 @@ def _mark(photo: Photo, landmarks: np.ndarray) -> Photo | None:
     x, y = landmarks[:, :2].astype(int).T
     where = y.clip(0, h - 1), x.clip(0, w - 1)
     around = cv2.fillConvexPoly(np.zeros((h, w), np.uint8), _outline(landmarks), 1) & (photo.alpha > SURE)
-    if covered[around > 0].mean() < LEAST or covered[where].mean() > MOST:
+    share = covered[where].mean()
+    if max(share, covered[around > 0].mean()) < LEAST or share > MOST:
         return None
     rounds = max(1, round(SPREAD_HEIGHTS * np.ptp(landmarks[:, 1])))
     # a tie that looks like one covers nothing
