@@ -149,7 +149,7 @@ def complete_fit(head: HeadModel, fit: LandmarkFit, photo: Photo, texture_size: 
     """Hair shell, teeth and texture of a head whose face is fitted; what covers it in the photo is in none of them."""
     vertices, image, alpha = fit.vertices(head), photo.image, photo.alpha
     covered = None if photo.covered is None else binary_dilation(photo.covered, iterations=round(RIM * len(alpha)))
-    long_hair = has_long_hair(head, vertices, fit.camera, alpha if covered is None else alpha * ~covered)
+    long_hair = has_long_hair(head, vertices, fit.camera, alpha)
     offsets = fit_silhouette(head, vertices, fit.camera, alpha, load_hair(head, long_hair), covered)
     offsets += close_gaps(head)
     if not photo.hides(LIPS):

@@ -25,7 +25,7 @@ from facecraft.mesh.geometry import vertex_normals
 from facecraft.mesh.light import harmonics
 from facecraft.mesh.raster import MeshBuffers, rasterize_mesh
 
-SURE = 0.5  # how likely a covered pixel is
+LIKELY, SURE = 0.5, 0.7  # how likely a covered pixel is, and all of a cover on average: waves of hair are less
 LEAST = (
     0.05  # of the landmarks, or of what lies within AROUND times the face's outline: less hardly misleads the detector
 )
@@ -72,13 +72,15 @@ def _move(photo: Photo, seen: Photo, landmarks: np.ndarray) -> Photo:
 
 def _mark(photo: Photo, landmarks: np.ndarray) -> Photo | None:
     """The photo with other landmarks [478, 3] px, those that are covered, and the cover; None when they are few or most."""
-    covered = find_covered(photo.image, photo.alpha, landmarks) > SURE
-    h, w = covered.shape
+    likely = find_covered(photo.image, photo.alpha, landmarks)
+    covered, (h, w) = likely > LIKELY, likely.shape
     x, y = landmarks[:, :2].astype(int).T
     where = y.clip(0, h - 1), x.clip(0, w - 1)
-    around = cv2.fillConvexPoly(np.zeros((h, w), np.uint8), _outline(landmarks), 1) & (photo.alpha > SURE)
+    around = cv2.fillConvexPoly(np.zeros((h, w), np.uint8), _outline(landmarks), 1) & (photo.alpha > 0.5)
     share = covered[where].mean()
     if max(share, covered[around > 0].mean()) < LEAST or share > MOST:
+        return None
+    if likely[covered & (around > 0)].mean() < SURE:
         return None
     rounds = max(1, round(SPREAD_HEIGHTS * np.ptp(landmarks[:, 1])))
     # a tie that looks like one covers nothing
