@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
 from facecraft.camera import Camera, look_at
+from facecraft.mesh.atlas import sample_pixels
 from facecraft.mesh.geometry import face_normals, graph_laplacian, unique_edges, vertex_normals
 from facecraft.mesh.raster import rasterize_mesh
 
@@ -154,3 +156,23 @@ def test_neighbours_leave_no_gap_and_meet_once():
 def test_nothing_in_front_of_the_camera_gives_nothing():
     pixels = np.array([[0, 0, -1.0], [30, 0, -1], [0, 30, -1], [5, 5, np.nan]])
     assert not rasterize_mesh(pixels, np.array([[0, 2, 1], [0, 1, 3]]), 32, 32).mask.any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(7, 9), (7, 9, 4)])
+def test_pixels_are_sampled_as_scipy_does_and_edges_extend(dtype, shape):
+    rng = np.random.default_rng(0)
+    picture, points = rng.random(shape).astype(dtype), rng.uniform(-4, 14, (50, 3, 2))
+    sampled = sample_pixels(picture, points)
+    layers = picture.reshape(7, 9, -1)
+    where = [points[..., 1] - 0.5, points[..., 0] - 0.5]
+    expected = [map_coordinates(layers[..., d], where, order=1, mode="nearest") for d in range(layers.shape[2])]
+    assert sampled.dtype == dtype and sampled.shape == (50, 3, *shape[2:])
+    assert np.allclose(sampled.reshape(50, 3, -1), np.stack(expected, -1), rtol=0, atol=1e-6)
+
+
+def test_places_that_are_no_numbers_do_not_leave_the_picture():
+    picture = np.arange(12.0).reshape(3, 4)
+    assert np.isin(
+        sample_pixels(picture, np.array([[np.nan, np.inf], [-np.inf, 1.5], [np.inf, np.nan]])), picture
+    ).all()

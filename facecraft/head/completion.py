@@ -77,11 +77,11 @@ def gather_colours(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colours [V, 3] of the vertices that were seen, and which were [V] bool."""
     corners = head.faces.numpy()[surface.atlas.faces]
-    mass, colours = np.zeros(len(head.template)), np.zeros((len(head.template), 3))
-    for k in range(3):
-        w = weight * surface.atlas.barycentrics[:, k] ** 2
-        np.add.at(mass, corners[:, k], w)
-        np.add.at(colours, corners[:, k], w[:, None] * albedo)
+    shares, count = weight[:, None] * surface.atlas.barycentrics**2, len(head.template)
+    mass, *colours = (
+        sum(np.bincount(corners[:, k], shares[:, k] * layer, count) for k in range(3)) for layer in (1, *albedo.T)
+    )
+    colours = np.stack(colours, 1)
     known = mass > 0.3
     colours[known] /= mass[known, None]
     return colours, known
@@ -132,8 +132,9 @@ def _body_colours(head: HeadModel, vertices, colours, known, nape: float, bottom
 
 def _colours_near(head: HeadModel, colours: np.ndarray, known: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Mean [w, 3] of the `known` colours [V, 3] around each vertex in `where`: on a cheek that of cheeks, not of a fringe."""
-    template = head.template.double().numpy()
-    squares = ((template[where, None] - template[known]) ** 2).sum(2) / AROUND_M**2
+    places = head.template.numpy() / AROUND_M
+    here, there = places[where], places[known]
+    squares = (here**2).sum(1)[:, None] + (there**2).sum(1) - 2 * here @ there.T
     near = np.exp(-0.5 * (squares - squares.min(1, keepdims=True)))
     return near @ colours[known] / near.sum(1, keepdims=True)
 

@@ -6,10 +6,11 @@ but there light patches are mostly colour.
 """
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter
 
 from facecraft.head.model import HeadModel
 from facecraft.head.surface import Surface
+from facecraft.mesh.atlas import sample_pixels
 
 BEARD = (-0.055, -0.035)  # m, heights between which a face begins to be searched
 CELLS = 256  # of the atlas in a row, on which the skin around is found
@@ -50,5 +51,5 @@ def _mean_around(surface: Surface, values: np.ndarray, weight: np.ndarray, reach
     cell = rows.astype(int) * CELLS + columns.astype(int)
     layers = [values[:, d] * weight for d in range(values.shape[1])] + [weight]
     sums = (np.bincount(cell, layer, CELLS * CELLS).reshape(CELLS, CELLS) for layer in layers)
-    near = [map_coordinates(gaussian_filter(s, reach), [rows - 0.5, columns - 0.5], order=1) for s in sums]
-    return np.stack(near[:-1], 1) / np.maximum(near[-1], 1e-4)[:, None], near[-1]
+    near = sample_pixels(np.dstack([gaussian_filter(s, reach) for s in sums]), np.stack([columns, rows], 1))
+    return near[:, :-1] / np.maximum(near[:, -1:], 1e-4), near[:, -1]

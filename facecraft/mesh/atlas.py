@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
-from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.ndimage import distance_transform_edt
 
 from facecraft.mesh.raster import rasterize_mesh
 
@@ -24,7 +25,9 @@ class Atlas:
         faces: np.ndarray,  # [F, 3] into values
     ) -> np.ndarray:
         """Values at every texel [n, D]."""
-        return np.einsum("nkd,nk->nd", values[faces[self.faces]], self.barycentrics)
+        out = np.empty((len(self.faces), values.shape[1]))
+        _mix(np.ascontiguousarray(values, float), np.ascontiguousarray(faces), self.faces, self.barycentrics, out)
+        return out
 
     def spread(self, colours: np.ndarray) -> np.ndarray:
         """Colours [n, D] as a texture [size, size, D]; texels off the mesh take the nearest one, so that no seam shows."""
@@ -61,15 +64,43 @@ def mirror_texels(
 
 def sample_pixels(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Bilinear samples of a picture [H, W, D] or [H, W] at pixels [..., 2] (x, y; centres at .5); edges extend."""
-    where = [points[..., 1] - 0.5, points[..., 0] - 0.5]
-    if picture.ndim == 2:
-        return map_coordinates(picture, where, order=1, mode="nearest")
-    return np.stack(
-        [map_coordinates(picture[..., d], where, order=1, mode="nearest") for d in range(picture.shape[2])], -1
-    )
+    kind = picture.dtype if picture.dtype in (np.float32, np.float64) else np.float64
+    layers = np.ascontiguousarray(picture, kind).reshape(*picture.shape[:2], -1)
+    places = np.ascontiguousarray(points, float).reshape(-1, 2)
+    out = np.empty((len(places), layers.shape[2]), kind)
+    _sample(layers, places, out)
+    return out.reshape(*points.shape[:-1], *picture.shape[2:])
 
 
 def sample_texture(texture: np.ndarray, uvs: np.ndarray) -> np.ndarray:
     """Bilinear samples of a texture [T, T, D] at uvs [..., 2] (v up)."""
     size = texture.shape[0]
     return sample_pixels(texture, np.stack([uvs[..., 0] * size, (1 - uvs[..., 1]) * size], -1))
+
+
+@numba.njit(cache=True, parallel=True)
+def _mix(values, faces, face_ids, barycentrics, out):
+    for i in numba.prange(len(face_ids)):
+        corners, shares = faces[face_ids[i]], barycentrics[i]
+        for d in range(values.shape[1]):
+            mixed = 0.0
+            for k in range(3):
+                mixed += values[corners[k], d] * shares[k]
+            out[i, d] = mixed
+
+
+@numba.njit(cache=True, parallel=True)
+def _sample(picture, points, out):
+    height, width, depth = picture.shape
+    for i in numba.prange(len(points)):
+        x, y = points[i, 0] - 0.5, points[i, 1] - 0.5
+        # what is no number becomes the first pixel
+        x = min(x, width - 1.0) if x > 0 else 0.0
+        y = min(y, height - 1.0) if y > 0 else 0.0
+        left, top = int(x), int(y)
+        right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
+        u, v = x - left, y - top
+        for d in range(depth):
+            above = (1 - u) * picture[top, left, d] + u * picture[top, right, d]
+            below = (1 - u) * picture[bottom, left, d] + u * picture[bottom, right, d]
+            out[i, d] = (1 - v) * above + v * below
